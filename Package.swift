@@ -1,0 +1,84 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Warnings are errors everywhere in this package.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+let package = Package(
+    name: "casemate",
+    products: [
+        .library(name: "SecureBlock", targets: ["SecureBlock"]),
+        .library(name: "EncFS", targets: ["EncFS"]),
+        .library(name: "LibOSCore", targets: ["LibOSCore", "VFS", "MemFS", "HostFS"]),
+        .library(name: "SimHost", targets: ["SimHost"]),
+        .library(name: "Inspection", targets: ["Inspection"]),
+        .library(name: "FUSEFront", targets: ["FUSEFront"]),
+        .executable(name: "casemate", targets: ["casemate"]),
+        .executable(name: "fuse-debug", targets: ["fuse-debug"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    ],
+    targets: [
+        // C libraries, one shim each.
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CLibURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .systemLibrary(name: "CFUSE", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
+        .target(name: "CLinux"),
+
+        // The trusted block device and its hostile double.
+        .target(name: "SecureBlock", dependencies: ["COpenSSL", "CLibURing", "CLinux"], swiftSettings: strict),
+        .target(name: "SimHost", dependencies: ["SecureBlock"], swiftSettings: strict),
+
+        // Filesystems behind one protocol.
+        .target(
+            name: "VFS", dependencies: [.product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
+        .target(name: "EncFS", dependencies: ["SecureBlock", "VFS"], swiftSettings: strict),
+        .target(name: "MemFS", dependencies: ["VFS"], swiftSettings: strict),
+        .target(name: "HostFS", dependencies: ["VFS", "CLinux"], swiftSettings: strict),
+        .target(name: "LibOSCore", dependencies: ["VFS"], swiftSettings: strict),
+
+        // Fronts and tools.
+        .target(
+            name: "FUSEFront",
+            dependencies: ["VFS", "CFUSE", "CLinux", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
+        .target(name: "Inspection", dependencies: ["SecureBlock", "EncFS", "VFS"], swiftSettings: strict),
+        .executableTarget(
+            name: "fuse-debug",
+            dependencies: [
+                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "CLinux",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .executableTarget(
+            name: "casemate",
+            dependencies: [
+                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "Inspection", "CLinux",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .executableTarget(
+            name: "InProcess", dependencies: ["LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock"],
+            path: "Examples/InProcess", swiftSettings: strict),
+
+        .testTarget(name: "SecureBlockTests", dependencies: ["SecureBlock", "SimHost", "CLinux"], swiftSettings: strict),
+        .testTarget(name: "EncFSTests", dependencies: ["EncFS", "SimHost", "VFS"], swiftSettings: strict),
+        .testTarget(
+            name: "LibOSCoreTests", dependencies: ["LibOSCore", "MemFS", "HostFS", "EncFS", "SimHost", "VFS"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "FUSETests", dependencies: ["FUSEFront", "LibOSCore", "MemFS", "HostFS", "VFS", "CLinux"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "CommandTests", dependencies: ["Inspection", "SecureBlock", "EncFS", "SimHost"],
+            swiftSettings: strict),
+        .testTarget(name: "ProjectTests", dependencies: [], swiftSettings: strict),
+    ]
+)

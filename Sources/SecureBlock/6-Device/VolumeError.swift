@@ -1,0 +1,56 @@
+/// Why a volume could not be created or opened. Nothing on the volume was changed.
+public enum VolumeError: Error, Hashable, Sendable {
+    // What the bytes are.
+    /// The backing store is empty.
+    case empty
+    /// Neither superblock carries the magic number.
+    case notAVolume
+    /// A newer format version than this program writes.
+    case newerVersion(found: UInt16, supported: UInt16)
+    /// Incompatible (or, for writing, read-only-compatible) features this program does not have, as a bit mask.
+    case unknownFeatures(incompatible: UInt64, readOnlyCompatible: UInt64)
+    /// Both superblocks are damaged.
+    case superblocksDamaged
+    /// The backing store is shorter than the volume's geometry.
+    case truncated(expectedBytes: UInt64, foundBytes: UInt64)
+
+    // Keys.
+    /// At least one intact slot of the credential's kind, and it opens none.
+    case wrongCredential
+    /// Every slot of the credential's kind is damaged (a checksum over its public bytes fails).
+    case keySlotsDamaged([Int])
+    /// No slot of the credential's kind exists.
+    case noKeySlot
+
+    // What recovery found.
+    /// Neither root verifies.
+    case rootsDamaged
+    /// The anchor names a later commit than the volume holds: an older copy was put back.
+    case rollback(anchor: SequenceNumber, volume: SequenceNumber)
+    /// The anchor names a commit that this volume's chain does not have: another branch of it was written.
+    case fork(anchor: SequenceNumber, volume: SequenceNumber)
+    /// The anchor cannot be read, or is not one.
+    case anchorUnavailable(String)
+    /// The anchor belongs to another volume.
+    case anchorOfAnotherVolume
+    /// The volume was used with an anchor before and is opened without one.
+    case anchorRequired
+    /// Two records claim the same place in the chain.
+    case ambiguousChain(SequenceNumber)
+    /// Metadata that a sound volume has does not verify.
+    case corrupt(String)
+    /// The commit asked for is not on the chain any more, or never was.
+    case noSuchCommit(SequenceNumber)
+
+    // Circumstances.
+    case host(HostError)
+    /// The backing store is read-only and the volume was to be written.
+    case readOnlyHost
+    /// `create` found something there.
+    case notEmpty
+    /// Options of `create` that make no volume.
+    case unsuitableOptions(String)
+    /// The operating system refused random bytes or memory, or the crypto library failed.
+    case crypto(String)
+    case device(DeviceError)
+}
