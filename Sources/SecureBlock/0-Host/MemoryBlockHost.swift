@@ -1,0 +1,134 @@
+import Synchronization
+
+/// A host in memory, for volumes that need not outlive the process and for tests. Nothing is lost while it lives, so a
+/// flush does nothing.
+///
+///     let host = MemoryBlockHost(capacityBytes: 64 << 20)
+public final class MemoryBlockHost: BlockHost {
+    private struct State: Sendable {
+        var contents = SparseBytes()
+        var isClosed = false
+    }
+
+    private let state: Mutex<State>
+    /// The size in bytes it can grow to; `nil` for as far as memory reaches.
+    public let capacityBytes: UInt64?
+
+    /// - Parameter capacityBytes: growth beyond this many bytes fails with ``HostError/noSpace``.
+    public init(capacityBytes: UInt64? = nil) {
+        self.capacityBytes = capacityBytes
+        state = Mutex(State())
+    }
+
+    /// A host that starts with `contents`.
+    package init(contents: SparseBytes, capacityBytes: UInt64? = nil) {
+        self.capacityBytes = capacityBytes
+        state = Mutex(State(contents: contents))
+    }
+
+    /// What is stored now, as a value of its own.
+    package var contents: SparseBytes { state.withLock { $0.contents } }
+
+    /// Changes the stored bytes behind the device's back, as a hostile host does.
+    package func tamper(_ body: (inout SparseBytes) -> Void) {
+        state.withLock { body(&$0.contents) }
+    }
+
+    public var transport: String { "memory" }
+
+    public func byteCount() throws(HostError) -> UInt64 {
+        try access { state throws(HostError) in UInt64(state.contents.byteCount) }
+    }
+
+    public func read(_ batch: [HostRead]) throws(HostError) {
+        // Addresses cross into the lock as numbers: pointers are not `Sendable`, and the caller lends these anyway.
+        for read in batch {
+            let target = Lent(read.buffer)
+            try access { state throws(HostError) in
+                let buffer = target.mutable
+                let end = try Self.end(read.offset, buffer.count)
+                guard end <= state.contents.byteCount else { throw .beyondEnd(offset: read.offset) }
+                state.contents.read(end - buffer.count, into: buffer)
+            }
+        }
+    }
+
+    public func beginWrite(at offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite {
+        let source = Lent(bytes)
+        do throws(HostError) {
+            try access { state throws(HostError) in
+                let bytes = source.immutable
+                let end = try Self.end(offset, bytes.count)
+                try self.checkCapacity(end)
+                state.contents.write(end - bytes.count, bytes)
+            }
+            return .completed()
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    public func flush() throws(HostError) {
+        try access { _ throws(HostError) in }
+    }
+
+    public func allocate(offset: UInt64, byteCount: UInt64) throws(HostError) {
+        try access { state throws(HostError) in
+            let end = try Self.end(offset, Int(clamping: byteCount))
+            try self.checkCapacity(end)
+            state.contents.grow(to: end)
+        }
+    }
+
+    public func punch(offset: UInt64, byteCount: UInt64) throws(HostError) {
+        try access { state throws(HostError) in
+            let end = try Self.end(offset, Int(clamping: byteCount))
+            state.contents.erase(Int(clamping: offset)..<end)
+        }
+    }
+
+    public func close() {
+        state.withLock { $0.isClosed = true }
+    }
+
+    private func access<Result: Sendable>(
+        _ body: (inout State) throws(HostError) -> Result
+    ) throws(HostError) -> Result {
+        try state.withLock { state throws(HostError) in
+            guard !state.isClosed else { throw .closed }
+            return try body(&state)
+        }
+    }
+
+    private func checkCapacity(_ end: Int) throws(HostError) {
+        if let capacityBytes, UInt64(end) > capacityBytes { throw .noSpace }
+    }
+
+    /// The end of a range, if there can be such a range in memory at all.
+    private static func end(_ offset: UInt64, _ byteCount: Int) throws(HostError) -> Int {
+        let (end, overflow) = offset.addingReportingOverflow(UInt64(byteCount))
+        guard !overflow, end <= UInt64(Int.max) else { throw .beyondEnd(offset: offset) }
+        return Int(end)
+    }
+}
+
+/// A caller's buffer on its way through a `sending` closure.
+private struct Lent: @unchecked Sendable {
+    // SAFETY: lives only within the call that was lent the buffer.
+    private let address: UnsafeRawPointer?
+    private let count: Int
+
+    init(_ buffer: UnsafeMutableRawBufferPointer) {
+        self.init(UnsafeRawBufferPointer(buffer))
+    }
+
+    init(_ buffer: UnsafeRawBufferPointer) {
+        address = buffer.baseAddress
+        count = buffer.count
+    }
+
+    var immutable: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: address, count: count) }
+    var mutable: UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(mutating: immutable)
+    }
+}

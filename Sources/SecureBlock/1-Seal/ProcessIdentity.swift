@@ -1,0 +1,17 @@
+import CLinux
+
+/// Tells a process from its forks.
+///
+/// A forked child inherits every key and would repeat the parent's nonces. Secrets are wiped in the child by the kernel
+/// (`MADV_WIPEONFORK`), but the cipher library's key schedules lie in ordinary memory; so every use of a key first looks
+/// at a word that the kernel zeroes in a child. One load, no system call.
+enum ProcessIdentity {
+    /// - Throws: ``SealError/forked`` in a child that has not called `exec`.
+    @inline(__always)
+    static func check() throws(SealError) {
+        // SAFETY: the page is never unmapped; the word is written once before this pointer is published.
+        guard let word, word.pointee != 0 else { throw .forked }
+    }
+
+    private nonisolated(unsafe) static let word: UnsafePointer<UInt64>? = casemate_fork_sentinel()
+}

@@ -1,0 +1,23 @@
+import Synchronization
+
+/// An anchor that lasts as long as the process: for tests, and for volumes that live no longer.
+public final class MemoryAnchor: Anchor {
+    private let value: Mutex<AnchorValue?>
+
+    public init(_ value: AnchorValue? = nil) {
+        self.value = Mutex(value)
+    }
+
+    public var description: String { "memory" }
+
+    public func load() throws(AnchorError) -> AnchorValue? {
+        value.withLock { $0 }
+    }
+
+    public func compareAndSwap(expected: AnchorValue?, new: AnchorValue) throws(AnchorError) {
+        try value.withLock { value throws(AnchorError) in
+            guard value == expected else { throw .conflict(found: value) }
+            value = new
+        }
+    }
+}

@@ -1,0 +1,167 @@
+import Testing
+
+@testable import SecureBlock
+
+@Suite struct SealingKeyTests {
+    /// McGrew and Viega, "The Galois/Counter Mode of Operation", test cases 14 and 16 (AES-256).
+    @Test func galoisCounterModeVectors() throws {
+        let zeroKey = try SealingKey(key: try secret([UInt8](repeating: 0, count: 32)))
+        let zeroNonce = [UInt8](repeating: 0, count: 12).withRawBytes { Nonce(randomBytes: $0) }
+        let (cipher14, tag14) = try seal(zeroKey, [UInt8](repeating: 0, count: 16), zeroNonce, [])
+        #expect(cipher14 == hex("cea7403d4d606b6e074ec5d3baf39d18"))
+        #expect(tag14.description == "d0d1c8a799996bf0265b98b5d48ab919")
+
+        let key = try SealingKey(
+            key: try secret(hex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308")))
+        let nonce = hex("cafebabefacedbaddecaf888").withRawBytes { Nonce(randomBytes: $0) }
+        let plain = hex(
+            """
+            d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72
+            1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39
+            """)
+        let data = hex("feedfacedeadbeeffeedfacedeadbeefabaddad2")
+        let (cipher, tag) = try seal(key, plain, nonce, data)
+        #expect(
+            cipher
+                == hex(
+                    """
+                    522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa
+                    8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662
+                    """))
+        #expect(tag.description == "76fc6ece0f4e1768cddf8853bb2d551b")
+        #expect(try open(key, cipher, nonce, data, tag) == plain)
+    }
+
+    @Test func nonceLayout() {
+        let nonce = Nonce(block: PhysicalBlock(0x01_0203_0405), generation: Generation(0x0607_0809), domain: 0x0A)
+        let bytes = nonce.withBytes { [UInt8](UnsafeBufferPointer(start: $0, count: Nonce.byteCount)) }
+        #expect(bytes == [0x05, 0x04, 0x03, 0x02, 0x01, 0x09, 0x08, 0x07, 0x06, 0x0A, 0, 0])
+    }
+
+    /// Every bit of ciphertext, tag, associated data and nonce counts, and a failed opening leaves only zeros.
+    @Test func anyChangeIsNoticedAndWiped() throws {
+        let key = try SealingKey(key: try .random(byteCount: 32))
+        let nonce = Nonce(block: PhysicalBlock(7), generation: Generation(3), domain: 1)
+        let plain = [UInt8](repeating: 0x5A, count: 64), data = [UInt8](repeating: 9, count: 20)
+        let (cipher, tag) = try seal(key, plain, nonce, data)
+        #expect(try open(key, cipher, nonce, data, tag) == plain)
+
+        var refused = 0
+        for bit in 0..<cipher.count * 8 {
+            var changed = cipher
+            changed[bit / 8] ^= 1 << UInt8(bit % 8)
+            if try open(key, changed, nonce, data, tag) == nil { refused += 1 }
+        }
+        for bit in 0..<data.count * 8 {
+            var changed = data
+            changed[bit / 8] ^= 1 << UInt8(bit % 8)
+            if try open(key, cipher, nonce, changed, tag) == nil { refused += 1 }
+        }
+        for bit in 0..<64 {
+            let flip = UInt64(1) << UInt64(bit)
+            if try open(key, cipher, nonce, data, Tag(low: tag.low ^ flip, high: tag.high)) == nil { refused += 1 }
+            if try open(key, cipher, nonce, data, Tag(low: tag.low, high: tag.high ^ flip)) == nil { refused += 1 }
+        }
+        let others = [
+            Nonce(block: PhysicalBlock(8), generation: Generation(3), domain: 1),
+            Nonce(block: PhysicalBlock(7), generation: Generation(4), domain: 1),
+            Nonce(block: PhysicalBlock(7), generation: Generation(3), domain: 2),
+        ]
+        for other in others where try open(key, cipher, other, data, tag) == nil { refused += 1 }
+        let expected = cipher.count * 8 + data.count * 8 + 128 + others.count
+        #expect(refused == expected)
+    }
+
+    @Test func sealsInPlace() throws {
+        let key = try SealingKey(key: try .random(byteCount: 32))
+        let nonce = Nonce(block: PhysicalBlock(1), generation: Generation(1), domain: 0)
+        let plain = (0..<blockBytes).map { UInt8(truncatingIfNeeded: $0) }
+        let buffer = AlignedBuffer(byteCount: blockBytes)
+        buffer.bytes.copyBytes(from: plain)
+        let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+        let tag = try key.seal(
+            UnsafeRawBufferPointer(buffer.bytes), into: buffer.bytes.baseAddress!, nonce: nonce,
+            associatedData: nothing)
+        #expect(![UInt8](buffer.bytes).elementsEqual(plain))
+        #expect(
+            try key.open(
+                UnsafeRawBufferPointer(buffer.bytes), into: buffer.bytes.baseAddress!, nonce: nonce,
+                associatedData: nothing, tag: tag))
+        #expect([UInt8](buffer.bytes) == plain)
+    }
+
+    /// More threads than the pool keeps contexts for.
+    @Test func manyThreadsShareAKey() async throws {
+        let key = try SealingKey(key: try .random(byteCount: 32))
+        let failures = try await withThrowingTaskGroup(of: Int.self) { group in
+            for task in 0..<64 {
+                group.addTask {
+                    var failures = 0
+                    for round in 0..<50 {
+                        let nonce = Nonce(
+                            block: PhysicalBlock(UInt64(task)), generation: Generation(UInt32(round)), domain: 0)
+                        let plain = [UInt8](repeating: UInt8(task), count: 512)
+                        let (cipher, tag) = try seal(key, plain, nonce, [1])
+                        if try open(key, cipher, nonce, [1], tag) != plain { failures += 1 }
+                    }
+                    return failures
+                }
+            }
+            return try await group.reduce(0, +)
+        }
+        #expect(failures == 0)
+    }
+
+    @Test func secretsDoNotPrint() throws {
+        let value = try secret([UInt8]("correct horse".utf8))
+        for text in [String(describing: value), String(reflecting: value), "\(value)"] {
+            #expect(text == "SecretBytes(13 bytes)")
+        }
+        var dumped = ""
+        dump(value, to: &dumped)
+        #expect(!dumped.contains("0x") && !dumped.contains("base"))
+    }
+
+    @Test func secretsCompareByContent() throws {
+        #expect(try secret([1, 2, 3]) == secret([1, 2, 3]))
+        #expect(try secret([1, 2, 3]) != secret([1, 2, 4]))
+        #expect(try secret([1, 2, 3]) != secret([1, 2]))
+        #expect(try SecretBytes.random(byteCount: 32) != SecretBytes.random(byteCount: 32))
+    }
+
+    @Test func aFailedFillPassesItsErrorOn() {
+        #expect(throws: SealError.randomUnavailable) {
+            try SecretBytes(byteCount: 32) { _ throws(SealError) in throw .randomUnavailable }
+        }
+    }
+}
+
+private func seal(
+    _ key: SealingKey, _ plain: [UInt8], _ nonce: Nonce, _ data: [UInt8]
+) throws -> (cipher: [UInt8], tag: Tag) {
+    var cipher = [UInt8](repeating: 0, count: plain.count)
+    let tag = try plain.withRawBytes { plain in
+        try data.withRawBytes { data in
+            try cipher.withMutableRawBytes {
+                try key.seal(plain, into: $0.baseAddress!, nonce: nonce, associatedData: data)
+            }
+        }
+    }
+    return (cipher, tag)
+}
+
+/// The plaintext, or `nil` if the tag did not match and the output was wiped.
+private func open(
+    _ key: SealingKey, _ cipher: [UInt8], _ nonce: Nonce, _ data: [UInt8], _ tag: Tag
+) throws -> [UInt8]? {
+    var plain = [UInt8](repeating: 0xEE, count: cipher.count)
+    let isAuthentic = try cipher.withRawBytes { cipher in
+        try data.withRawBytes { data in
+            try plain.withMutableRawBytes {
+                try key.open(cipher, into: $0.baseAddress!, nonce: nonce, associatedData: data, tag: tag)
+            }
+        }
+    }
+    if isAuthentic { return plain }
+    return plain.allSatisfy { $0 == 0 } ? nil : plain
+}
