@@ -57,7 +57,8 @@ public protocol FileSystem: AnyObject, Sendable {
     ) throws(VFSError) -> Written
     func allocate(_ node: NodeID, _ handle: Handle, _ range: Range<UInt64>, _ mode: AllocationMode) throws(VFSError)
     /// - Throws: `ENXIO` at or past the end of file.
-    func seek(_ node: NodeID, _ handle: Handle, from offset: UInt64, to target: SeekTarget) throws(VFSError) -> UInt64
+    func seek(_ node: NodeID, _ handle: Handle, from offset: UInt64, to target: SeekTarget) throws(VFSError)
+        -> UInt64
 
     /// - Throws: `ENODATA`, `ENOTSUP`.
     func extendedAttribute(_ name: [UInt8], of node: NodeID) throws(VFSError) -> [UInt8]
@@ -68,6 +69,8 @@ public protocol FileSystem: AnyObject, Sendable {
     func removeExtendedAttribute(_ name: [UInt8], of node: NodeID) throws(VFSError)
 
     func statistics() throws(VFSError) -> Statistics
+    /// Of the filesystem that holds `node`: differs from ``statistics()`` where several are composed.
+    func statistics(of node: NodeID) throws(VFSError) -> Statistics
 
     /// Orders a commit of `node` (all of the filesystem for `nil`). Durable once the ticket's `wait()` returned.
     /// - Parameter dataOnly: as `fdatasync(2)`: times may stay behind.
@@ -89,13 +92,17 @@ extension FileSystem {
     public func extendedAttribute(_ name: [UInt8], of node: NodeID) throws(VFSError) -> [UInt8] {
         throw VFSError(.notSupported)
     }
-    public func extendedAttributeNames(of node: NodeID) throws(VFSError) -> [[UInt8]] { throw VFSError(.notSupported) }
+    public func extendedAttributeNames(of node: NodeID) throws(VFSError) -> [[UInt8]] {
+        throw VFSError(.notSupported)
+    }
     public func setExtendedAttribute(
         _ name: [UInt8], of node: NodeID, to value: [UInt8], _ mode: AttributeWriteMode
     ) throws(VFSError) { throw VFSError(.notSupported) }
     public func removeExtendedAttribute(_ name: [UInt8], of node: NodeID) throws(VFSError) {
         throw VFSError(.notSupported)
     }
+
+    public func statistics(of node: NodeID) throws(VFSError) -> Statistics { try statistics() }
 
     public func observe(_ observer: (any ChangeObserver)?) {}
 }

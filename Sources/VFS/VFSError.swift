@@ -1,4 +1,7 @@
-@_exported public import struct SystemPackage.Errno
+public import SystemPackage
+
+/// Linux error numbers, so that users of this module need not import swift-system.
+public typealias Errno = SystemPackage.Errno
 
 /// Why a filesystem call failed: the Linux error number a caller sees, and for operators what lies behind it.
 public struct VFSError: Error, Sendable, CustomStringConvertible {

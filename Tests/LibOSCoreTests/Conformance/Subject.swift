@@ -1,0 +1,158 @@
+import Foundation
+import MemFS
+import Testing
+import VFS
+
+/// A kind of filesystem that the conformance suite runs against.
+struct Subject: Sendable, CustomTestStringConvertible {
+    var name: String
+    /// What the subject has beyond the least that every filesystem has.
+    var features: Features = .all
+    /// A fresh, empty filesystem.
+    var make: @Sendable () throws -> Specimen
+
+    var testDescription: String { name }
+
+    struct Features: OptionSet, Sendable {
+        let rawValue: Int
+        static let allocation = Features(rawValue: 1)
+        static let holes = Features(rawValue: 2)
+        static let extendedAttributes = Features(rawValue: 4)
+        static let unnamedFiles = Features(rawValue: 8)
+        static let hugeFiles = Features(rawValue: 16)
+        static let exchange = Features(rawValue: 32)
+        static let all = Features(rawValue: 63)
+    }
+
+    static let all: [Subject] = [
+        Subject(name: "MemFS") {
+            let files = MemFS(maximumBytes: 64 << 20)
+            return Specimen(files, check: { files.checkInvariants() })
+        }
+    ]
+
+    static func having(_ features: Features) -> [Subject] { all.filter { $0.features.isSuperset(of: features) } }
+}
+
+/// One filesystem under test, with short forms of the calls that tests use most.
+final class Specimen {
+    let files: any FileSystem
+    private let check: () -> [String]
+    private let cleanup: () -> Void
+
+    init(_ files: any FileSystem, check: @escaping () -> [String] = { [] }, cleanup: @escaping () -> Void = {}) {
+        self.files = files
+        self.check = check
+        self.cleanup = cleanup
+    }
+
+    deinit { cleanup() }
+
+    var root: NodeID { files.root }
+
+    /// To be called at the end of a test: the structures are sound.
+    func checkInvariants(_ location: SourceLocation = #_sourceLocation) {
+        #expect(check() == [], sourceLocation: location)
+    }
+
+    @discardableResult
+    func file(_ name: String, in directory: NodeID? = nil, _ contents: String = "", permissions: UInt16 = 0o644)
+        throws -> NodeID
+    {
+        let entry = try files.make(
+            NewNode(kind: .regular, permissions: permissions), named: Name(name), in: directory ?? root, by: .root)
+        if !contents.isEmpty { try write(entry.node, at: 0, Array(contents.utf8)) }
+        return entry.node
+    }
+
+    @discardableResult
+    func directory(_ name: String, in directory: NodeID? = nil, permissions: UInt16 = 0o755) throws -> NodeID {
+        try files.make(
+            NewNode(kind: .directory, permissions: permissions), named: Name(name), in: directory ?? root, by: .root
+        ).node
+    }
+
+    func withHandle<R>(_ node: NodeID, _ flags: OpenFlags, _ body: (Handle) throws -> R) throws -> R {
+        let handle = try files.open(node, flags)
+        defer { files.close(node, handle) }
+        return try body(handle)
+    }
+
+    @discardableResult
+    func write(_ node: NodeID, at offset: UInt64, _ bytes: [UInt8], _ flags: WriteFlags = []) throws -> Written {
+        try withHandle(node, .write) { handle throws in
+            try bytes.withUnsafeBytes { try files.write(node, handle, at: .offset(offset), $0, flags) }
+        }
+    }
+
+    func read(_ node: NodeID, at offset: UInt64 = 0, count: Int = 1 << 16) throws -> [UInt8] {
+        try withHandle(node, .read) { try read(node, $0, at: offset, count: count) }
+    }
+
+    func read(_ node: NodeID, _ handle: Handle, at offset: UInt64, count: Int) throws -> [UInt8] {
+        var bytes = [UInt8](repeating: 0xAA, count: count)
+        let got = try bytes.withUnsafeMutableBytes { try files.read(node, handle, at: offset, into: $0) }
+        return Array(bytes[..<got])
+    }
+
+    func text(_ node: NodeID) throws -> String { String(decoding: try read(node), as: UTF8.self) }
+
+    func lookup(_ name: String, in directory: NodeID? = nil) throws -> NodeID {
+        try files.lookup(Name(name), in: directory ?? root).node
+    }
+
+    func attributes(_ node: NodeID) throws -> Attributes { try files.attributes(node) }
+
+    func remove(_ name: String, in directory: NodeID? = nil, _ kind: RemovalKind = .nonDirectory) throws {
+        try files.remove(Name(name), in: directory ?? root, kind)
+    }
+
+    func rename(
+        _ name: String, in directory: NodeID? = nil, to newName: String, into newDirectory: NodeID? = nil,
+        _ flags: RenameFlags = []
+    ) throws {
+        try files.rename(Name(name), in: directory ?? root, to: Name(newName), in: newDirectory ?? root, flags)
+    }
+
+    func set(_ node: NodeID, by caller: Caller = .root, _ edit: (inout AttributeChange) -> Void) throws {
+        var change = AttributeChange()
+        edit(&change)
+        _ = try files.setAttributes(node, change, by: caller)
+    }
+
+    /// Every entry, read `step` at a time.
+    func list(_ directory: NodeID? = nil, step: Int = .max) throws -> [String] {
+        let node = directory ?? root
+        return try withHandle(node, [.read, .directory]) { handle throws in
+            var names: [String] = []
+            var cookie = DirectoryCookie.start
+            while true {
+                var given = 0
+                try files.readDirectory(node, handle, after: cookie, plus: false) { entry in
+                    guard given < step else { return false }
+                    given += 1
+                    names.append(entry.name.description)
+                    cookie = entry.cookie
+                    return true
+                }
+                if given < step { return names }
+            }
+        }
+    }
+}
+
+/// Expects `body` to fail with `errno`.
+func expect<R>(
+    _ errno: Errno, _ location: SourceLocation = #_sourceLocation, _ body: () throws -> R
+) {
+    do {
+        _ = try body()
+        Issue.record("no error, \(errno) expected", sourceLocation: location)
+    } catch let error as VFSError {
+        #expect(error.errno == errno, sourceLocation: location)
+    } catch {
+        Issue.record("\(error), \(errno) expected", sourceLocation: location)
+    }
+}
+
+func name(_ text: String) throws -> Name { try Name(text) }
