@@ -50,6 +50,12 @@ let package = Package(
             dependencies: ["VFS", "CFUSE", "CLinux", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict),
         .target(name: "Inspection", dependencies: ["SecureBlock", "EncFS", "VFS"], swiftSettings: strict),
+        .target(
+            name: "CommandSupport",
+            dependencies: [
+                "SecureBlock", "EncFS", "VFS", "FUSEFront", "CLinux",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ], swiftSettings: strict),
         .executableTarget(
             name: "fuse-debug",
             dependencies: [
@@ -60,7 +66,8 @@ let package = Package(
         .executableTarget(
             name: "casemate",
             dependencies: [
-                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "Inspection", "CLinux",
+                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "Inspection", "CommandSupport",
+                "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -68,7 +75,8 @@ let package = Package(
             name: "InProcess", dependencies: ["LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock"],
             path: "Examples/InProcess", swiftSettings: strict),
 
-        .testTarget(name: "SecureBlockTests", dependencies: ["SecureBlock", "SimHost", "CLinux"], swiftSettings: strict),
+        .testTarget(
+            name: "SecureBlockTests", dependencies: ["SecureBlock", "SimHost", "CLinux"], swiftSettings: strict),
         .testTarget(name: "EncFSTests", dependencies: ["EncFS", "SimHost", "VFS"], swiftSettings: strict),
         .testTarget(
             name: "LibOSCoreTests", dependencies: ["LibOSCore", "MemFS", "HostFS", "EncFS", "SimHost", "VFS"],
@@ -77,7 +85,8 @@ let package = Package(
             name: "FUSETests", dependencies: ["FUSEFront", "LibOSCore", "MemFS", "HostFS", "VFS", "CLinux"],
             swiftSettings: strict),
         .testTarget(
-            name: "CommandTests", dependencies: ["Inspection", "SecureBlock", "EncFS", "SimHost"],
+            name: "CommandTests",
+            dependencies: ["CommandSupport", "Inspection", "SecureBlock", "EncFS", "SimHost", "CLinux"],
             swiftSettings: strict),
         .testTarget(name: "ProjectTests", dependencies: [], swiftSettings: strict),
     ]
