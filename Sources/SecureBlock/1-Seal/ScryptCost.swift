@@ -27,6 +27,9 @@ public struct ScryptCost: Hashable, Sendable {
     /// The memory scrypt takes, in bytes.
     public var memoryBytes: UInt64 { 128 * UInt64(r) * (n + UInt64(p)) }
 
+    /// The memory traffic of one guess, in bytes: what its time is in proportion to.
+    var workBytes: UInt64 { 128 * n * UInt64(r) * UInt64(p) }
+
     /// Within the ranges above. Says nothing about the memory.
     var isSuitable: Bool {
         (10...20).contains(logN) && (1...32).contains(r) && (1...16).contains(p)
