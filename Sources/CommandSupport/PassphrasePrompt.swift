@@ -4,14 +4,33 @@ import SystemPackage
 
 /// Asks for a passphrase on the controlling terminal, without showing what is typed.
 struct PassphrasePrompt: ~Copyable {
-    enum Failure: Error {
+    enum Failure: Error, Equatable {
         /// There is no terminal to ask on.
         case noTerminal
         /// Control-C.
         case cancelled
         /// More than ``SecretInput/capacity`` bytes.
         case tooLong
+        case empty
+        /// The two answers differ.
+        case different
         case system(Errno)
+
+        var words: String {
+            switch self {
+            case .noTerminal: "there is no terminal to ask for the passphrase on"
+            case .cancelled: "cancelled"
+            case .tooLong: "a passphrase has at most \(SecretInput.capacity) bytes"
+            case .empty: "the passphrase is empty"
+            case .different: "the two passphrases differ"
+            case .system(let error): "the terminal cannot be used: \(error)"
+            }
+        }
+
+        var advice: String? {
+            self == .noTerminal
+                ? "Give a file: --passphrase-file PATH (- is standard input), or --key-file PATH." : nil
+        }
     }
 
     private let terminal: Int32
