@@ -63,7 +63,7 @@ import VFS
         let second = try it.directory("second", in: first)
         #expect(try it.files.parent(of: second) == first)
         #expect(try it.files.parent(of: first) == it.root)
-        #expect(try it.files.parent(of: it.root) == it.root)
+        #expect(try it.files.parent(of: it.root) == it.files.root)
         try it.rename("second", in: first, to: "moved", into: it.root)
         #expect(try it.files.parent(of: second) == it.root)
     }

@@ -1,4 +1,5 @@
 import Foundation
+import LibOSCore
 import MemFS
 import Testing
 import VFS
@@ -28,7 +29,22 @@ struct Subject: Sendable, CustomTestStringConvertible {
         Subject(name: "MemFS") {
             let files = MemFS(maximumBytes: 64 << 20)
             return Specimen(files, check: { files.checkInvariants() })
-        }
+        },
+        Subject(name: "Namespace") {
+            let files = MemFS(maximumBytes: 64 << 20)
+            return Specimen(Namespace(root: files), check: { files.checkInvariants() })
+        },
+        Subject(name: "mount of a Namespace") {
+            let outer = MemFS(maximumBytes: 1 << 20)
+            let files = MemFS(maximumBytes: 64 << 20)
+            let namespace = Namespace(root: outer)
+            _ = try outer.make(
+                NewNode(kind: .directory, permissions: 0o755), named: Name("mnt"), in: outer.root, by: .root)
+            try namespace.mount(files, at: "/mnt")
+            return Specimen(
+                namespace, root: try namespace.lookup(Name("mnt"), in: namespace.root).node,
+                check: { outer.checkInvariants() + files.checkInvariants() })
+        },
     ]
 
     static func having(_ features: Features) -> [Subject] { all.filter { $0.features.isSuperset(of: features) } }
@@ -40,15 +56,19 @@ final class Specimen {
     private let check: () -> [String]
     private let cleanup: () -> Void
 
-    init(_ files: any FileSystem, check: @escaping () -> [String] = { [] }, cleanup: @escaping () -> Void = {}) {
+    let root: NodeID
+
+    init(
+        _ files: any FileSystem, root: NodeID? = nil, check: @escaping () -> [String] = { [] },
+        cleanup: @escaping () -> Void = {}
+    ) {
         self.files = files
+        self.root = root ?? files.root
         self.check = check
         self.cleanup = cleanup
     }
 
     deinit { cleanup() }
-
-    var root: NodeID { files.root }
 
     /// To be called at the end of a test: the structures are sound.
     func checkInvariants(_ location: SourceLocation = #_sourceLocation) {
@@ -143,7 +163,7 @@ final class Specimen {
 
 /// Expects `body` to fail with `errno`.
 func expect<R>(
-    _ errno: Errno, _ location: SourceLocation = #_sourceLocation, _ body: () throws -> R
+    _ errno: Errno, _ location: SourceLocation = #_sourceLocation, body: () throws -> R
 ) {
     do {
         _ = try body()
