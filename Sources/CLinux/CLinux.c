@@ -1,10 +1,16 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
-#include <linux/futex.h>
+#include <errno.h>
 #include <limits.h>
+#include <linux/fs.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 int casemate_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
@@ -48,4 +54,56 @@ const uint64_t *casemate_fork_sentinel(void) {
     }
     *word = 1;
     return word;
+}
+
+static int status_flag(int descriptor, int flag, bool on) {
+    int flags = fcntl(descriptor, F_GETFL);
+    if (flags < 0) return errno;
+    return fcntl(descriptor, F_SETFL, on ? flags | flag : flags & ~flag) < 0 ? errno : 0;
+}
+
+int casemate_set_direct(int descriptor, bool direct) { return status_flag(descriptor, O_DIRECT, direct); }
+
+int casemate_set_blocking(int descriptor) { return status_flag(descriptor, O_NONBLOCK, false); }
+
+static int fallocate_retrying(int descriptor, int mode, uint64_t offset, uint64_t byte_count) {
+    int done;
+    do
+        done = fallocate(descriptor, mode, (off_t)offset, (off_t)byte_count);
+    while (done != 0 && errno == EINTR);
+    return done == 0 ? 0 : errno;
+}
+
+int casemate_allocate(int descriptor, uint64_t offset, uint64_t byte_count) {
+    return fallocate_retrying(descriptor, 0, offset, byte_count);
+}
+
+int casemate_punch(int descriptor, uint64_t offset, uint64_t byte_count) {
+    return fallocate_retrying(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, byte_count);
+}
+
+int casemate_block_device_bytes(int descriptor, uint64_t *byte_count) {
+    return ioctl(descriptor, BLKGETSIZE64, byte_count) == 0 ? 0 : errno;
+}
+
+bool casemate_is_unwritten(int descriptor, uint64_t offset, uint64_t byte_count) {
+    off_t data = lseek(descriptor, (off_t)offset, SEEK_DATA);
+    return data < 0 ? errno == ENXIO : (uint64_t)data >= offset + byte_count;
+}
+
+ssize_t casemate_durable_pwrite(int descriptor, const void *bytes, size_t byte_count, uint64_t offset) {
+    struct iovec piece = {(void *)bytes, byte_count};
+    return pwritev2(descriptor, &piece, 1, (off_t)offset, RWF_DSYNC);
+}
+
+int casemate_durable_flag(void) { return RWF_DSYNC; }
+
+int casemate_start_thread(unsigned long *thread, void *(*run)(void *), void *context) {
+    sigset_t all, before;
+    sigfillset(&all);
+    /* A thread inherits the mask of its maker. */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failure = pthread_create(thread, NULL, run, context);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failure;
 }

@@ -19,4 +19,20 @@ bool casemate_protect_secret(void *pages, size_t byte_count);
 
 /* A word that is not zero in the process that asked first and zero in its forked children; NULL without memory. */
 const uint64_t *casemate_fork_sentinel(void);
+
+/* Files. Each returns 0 or an error number, unless it says otherwise. */
+int casemate_set_direct(int descriptor, bool direct);
+int casemate_set_blocking(int descriptor);
+int casemate_allocate(int descriptor, uint64_t offset, uint64_t byte_count);
+int casemate_punch(int descriptor, uint64_t offset, uint64_t byte_count);
+int casemate_block_device_bytes(int descriptor, uint64_t *byte_count);
+/* Whether nothing is stored in the range (a hole, or extents allocated and never written). */
+bool casemate_is_unwritten(int descriptor, uint64_t offset, uint64_t byte_count);
+/* pwritev2 with RWF_DSYNC: bytes written, or -1 with errno. */
+ssize_t casemate_durable_pwrite(int descriptor, const void *bytes, size_t byte_count, uint64_t offset);
+/* The write flag that makes one write durable. */
+int casemate_durable_flag(void);
+
+/* Starts a thread that takes no signals; it runs run(context). Returns 0 or an error number. */
+int casemate_start_thread(unsigned long *thread, void *(*run)(void *), void *context);
 #endif

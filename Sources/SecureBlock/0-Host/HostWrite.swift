@@ -32,6 +32,11 @@ public final class HostWrite: Sendable {
         if let failure { throw failure }
     }
 
+    /// As ``wait()``, without the outcome.
+    func waitForCompletion() {
+        casemate_gate_wait(gate)
+    }
+
     public var isComplete: Bool { casemate_gate_is_open(gate) }
 
     /// A write that succeeded before it was asked for.

@@ -1,0 +1,112 @@
+import CLinux
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// An open, locked file or block device and its system calls. `EINTR` and short transfers end here.
+final class HostFile: Sendable {
+    let descriptor: Int32
+    let isDevice: Bool
+    let isDirect: Bool
+    let isReadOnly: Bool
+    /// The size of a block device; `nil` for a file, whose size may change.
+    let deviceBytes: UInt64?
+    private let isClosed = Atomic<Bool>(false)
+    /// Held while the size is compared and changed.
+    let growth = Mutex<Void>(())
+
+    /// Opens what is at `path`, or makes an empty file there.
+    /// - Throws: ``HostError/unopenable(path:errno:)``, ``HostError/unsuitable(path:)``, ``HostError/inUse``.
+    init(path: String, creating: Bool, _ options: FileHostOptions) throws(HostError) {
+        let (descriptor, isNew) = try Self.descriptor(path, creating: creating, options)
+        self.descriptor = descriptor
+        isReadOnly = options.readOnly
+        do throws(HostError) {
+            var status = stat()
+            guard fstat(descriptor, &status) == 0 else { throw .unopenable(path: path, errno: errno) }
+            switch status.st_mode & S_IFMT {
+            case S_IFREG:
+                isDevice = false
+                deviceBytes = nil
+            case S_IFBLK:
+                isDevice = true
+                var byteCount: UInt64 = 0
+                let failure = casemate_block_device_bytes(descriptor, &byteCount)
+                guard failure == 0 else { throw .unopenable(path: path, errno: failure) }
+                deviceBytes = byteCount
+            default:
+                throw .unsuitable(path: path)
+            }
+            // `open` was not to wait for a FIFO's other end; rings take the flag for an order never to wait.
+            let failure = casemate_set_blocking(descriptor)
+            guard failure == 0 else { throw .unopenable(path: path, errno: failure) }
+            try Self.lock(descriptor, exclusive: !options.readOnly, path: path)
+            isDirect = options.direct && Self.acceptsDirect(descriptor)
+            if isNew { try Self.makeNameDurable(path) }
+        } catch {
+            Glibc.close(descriptor)
+            throw error
+        }
+    }
+
+    deinit {
+        close()
+    }
+
+    /// Gives the descriptor and the lock back. Nothing may be under way.
+    func close() {
+        if !isClosed.exchange(true, ordering: .acquiringAndReleasing) { Glibc.close(descriptor) }
+    }
+
+    private static func descriptor(
+        _ path: String, creating: Bool, _ options: FileHostOptions
+    ) throws(HostError) -> (Int32, isNew: Bool) {
+        let flags = (options.readOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
+        if creating {
+            let descriptor = casemate_open(path, flags | O_CREAT | O_EXCL, 0o600)
+            if descriptor >= 0 { return (descriptor, true) }
+            guard errno == EEXIST else { throw .unopenable(path: path, errno: errno) }
+        }
+        let descriptor = casemate_open(path, flags, 0)
+        guard descriptor >= 0 else { throw .unopenable(path: path, errno: errno) }
+        return (descriptor, false)
+    }
+
+    /// The lock belongs to the open file, so a second opening in this process is refused like one in another.
+    private static func lock(_ descriptor: Int32, exclusive: Bool, path: String) throws(HostError) {
+        while flock(descriptor, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0 {
+            switch errno {
+            case EINTR: continue
+            case EWOULDBLOCK: throw .inUse
+            default: throw .unopenable(path: path, errno: errno)
+            }
+        }
+    }
+
+    /// Whether direct transfers work, by trying one: some file systems take the flag and refuse the transfer.
+    private static func acceptsDirect(_ descriptor: Int32) -> Bool {
+        guard casemate_set_direct(descriptor, true) == 0 else { return false }
+        let probe = AlignedBuffer(byteCount: blockBytes)
+        var count: Int
+        repeat {
+            count = pread(descriptor, probe.bytes.baseAddress, blockBytes, 0)
+        } while count < 0 && errno == EINTR
+        if count < 0 && errno == EINVAL {
+            _ = casemate_set_direct(descriptor, false)
+            return false
+        }
+        return true
+    }
+
+    /// A new file's name survives a crash only once its directory is written.
+    private static func makeNameDurable(_ path: String) throws(HostError) {
+        let parent = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let directory = casemate_open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+        guard directory >= 0 else { throw .unopenable(path: parent, errno: errno) }
+        defer { Glibc.close(directory) }
+        // Some network file systems know no fsync of a directory; there is nothing better to do there.
+        if fsync(directory) != 0 && errno != EINVAL { throw .failed(call: "fsync", errno: errno, offset: nil) }
+    }
+}

@@ -1,0 +1,93 @@
+import CLibURing
+import Synchronization
+
+/// Reads a batch at once through io_uring. One thread at a time.
+final class RingReader: Sendable {
+    private let ring: Ring
+
+    /// `nil` where there is no io_uring.
+    init?() {
+        // Completions are looked at only by the thread that waits for them, which saves the kernel interrupting it;
+        // kernels before 5.19 know no such flag.
+        guard let ring = Ring(flags: UInt32(IORING_SETUP_COOP_TASKRUN)) ?? Ring(flags: 0) else { return nil }
+        self.ring = ring
+    }
+
+    /// Fills every buffer. Returns or throws only when the kernel is done with all of them.
+    /// - Returns: whether the ring can be used again.
+    func read(_ batch: [HostRead], _ file: HostFile) throws(HostError) -> Bool {
+        var started = 0, underWay = 0
+        var failure: HostError?
+        while underWay > 0 || (started < batch.count && failure == nil) {
+            while underWay < Ring.depth, started < batch.count, failure == nil {
+                let read = batch[started]
+                // SAFETY: the caller lends the buffer until this call returns.
+                let prepared = ring.prepare(UInt64(started)) { entry in
+                    io_uring_prep_read(
+                        entry, file.descriptor, read.buffer.baseAddress, UInt32(clamping: read.buffer.count),
+                        read.offset)
+                }
+                guard prepared != nil else { break }
+                started += 1
+                underWay += 1
+            }
+            if ring.submit(waitingFor: 1) != 0 {
+                // What the kernel has not taken it never sees: this ring is not used again.
+                underWay -= ring.unsubmittedCount
+                while underWay > 0 {
+                    _ = ring.next()
+                    underWay -= 1
+                }
+                for read in batch { try file.read(read.offset, into: read.buffer) }
+                return false
+            }
+            while let (identity, result) = ring.nextIfAny() {
+                underWay -= 1
+                guard identity < UInt64(batch.count), failure == nil else { continue }
+                do throws(HostError) {
+                    try finish(batch[Int(identity)], result, file)
+                } catch {
+                    failure = error
+                }
+            }
+        }
+        if let failure { throw failure }
+        return true
+    }
+
+    /// Short and interrupted reads are made whole here; at the end of the file that says so.
+    private func finish(_ read: HostRead, _ result: Int32, _ file: HostFile) throws(HostError) {
+        if result == Int32(clamping: read.buffer.count) { return }
+        if result >= 0 || result == -EINTR || result == -EAGAIN || result == -ECANCELED {
+            try file.read(read.offset, into: read.buffer)
+        } else {
+            throw HostFile.failure("read", -result, read.offset)
+        }
+    }
+}
+
+/// Readers that wait for their next batch.
+final class RingReaderPool: Sendable {
+    private let idle: Mutex<[RingReader]>
+
+    /// `nil` where there is no io_uring.
+    init?() {
+        guard let first = RingReader() else { return nil }
+        idle = Mutex([first])
+    }
+
+    func read(_ batch: [HostRead], _ file: HostFile) throws(HostError) {
+        guard let reader = idle.withLock({ $0.popLast() }) ?? RingReader() else {
+            for read in batch { try file.read(read.offset, into: read.buffer) }
+            return
+        }
+        let isUsable: Bool
+        do throws(HostError) {
+            isUsable = try reader.read(batch, file)
+        } catch {
+            idle.withLock { $0.append(reader) }
+            throw error
+        }
+        if isUsable { idle.withLock { $0.append(reader) } }
+    }
+}

@@ -1,0 +1,37 @@
+/// How a ``FileBlockHost`` gets a write done while its caller goes on.
+protocol WriteEngine: AnyObject, Sendable {
+    /// Starts the write and completes `job.write` once, from any thread. May wait for earlier writes to finish.
+    func begin(_ job: WriteJob)
+
+    /// Ends the engine's threads. Nothing is under way and nothing is begun any more.
+    func stop()
+}
+
+/// One write under way.
+struct WriteJob: @unchecked Sendable {
+    // SAFETY: `bytes` stays unchanged and alive until `write` completed: the contract of `BlockHost.beginWrite`.
+    let offset: UInt64
+    let bytes: UnsafeRawBufferPointer
+    let durable: Bool
+    let write: HostWrite
+    /// Left when the write has completed, so that closing waits for it.
+    let calls: HostCalls
+
+    func finish(_ error: HostError?) {
+        write.complete(error)
+        calls.leave()
+    }
+
+    /// Does what is left of the write from `done` bytes on, on this thread. The last durable flag covers the whole:
+    /// what went before is written again, since nothing says it was made durable.
+    func finishHere(_ file: HostFile, done: Int) {
+        let start = durable ? 0 : done & ~(blockBytes - 1)
+        do throws(HostError) {
+            try file.write(
+                offset + UInt64(start), UnsafeRawBufferPointer(rebasing: bytes[start...]), durable: durable)
+            finish(nil)
+        } catch {
+            finish(error)
+        }
+    }
+}
