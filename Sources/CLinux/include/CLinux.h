@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "HostFile.h"
 int casemate_open(const char *path, int flags, mode_t mode);
 int casemate_openat(int directory, const char *path, int flags, mode_t mode);
 

@@ -1,4 +1,5 @@
 import Foundation
+import HostFS
 import LibOSCore
 import MemFS
 import Testing
@@ -22,7 +23,9 @@ struct Subject: Sendable, CustomTestStringConvertible {
         static let unnamedFiles = Features(rawValue: 8)
         static let hugeFiles = Features(rawValue: 16)
         static let exchange = Features(rawValue: 32)
-        static let all = Features(rawValue: 63)
+        /// Files may belong to others than this process's user, and device nodes be made.
+        static let owners = Features(rawValue: 64)
+        static let all = Features(rawValue: 127)
     }
 
     static let all: [Subject] = [
@@ -45,7 +48,19 @@ struct Subject: Sendable, CustomTestStringConvertible {
                 namespace, root: try namespace.lookup(Name("mnt"), in: namespace.root).node,
                 check: { outer.checkInvariants() + files.checkInvariants() })
         },
+        Subject(
+            name: "HostFS", features: Features.all.subtracting(isPrivileged ? [.hugeFiles] : [.hugeFiles, .owners])
+        ) {
+            let directory = try TemporaryDirectory()
+            let files = try HostFS(root: directory.path, readOnly: false)
+            return Specimen(
+                files, check: { files.openFileCount == 0 ? [] : ["\(files.openFileCount) files left open"] },
+                cleanup: { directory.remove() })
+        },
     ]
+
+    /// Whether tests may make device nodes and give files away on the host.
+    static let isPrivileged = geteuid() == 0
 
     static func having(_ features: Features) -> [Subject] { all.filter { $0.features.isSuperset(of: features) } }
 }
