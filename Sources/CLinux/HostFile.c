@@ -110,7 +110,7 @@ ssize_t casemate_append(int descriptor, const void *bytes, size_t count) {
     return pwritev2(descriptor, &piece, 1, -1, RWF_APPEND);
 }
 
-int casemate_allocate(int descriptor, int mode, off_t offset, off_t length) {
+int casemate_host_allocate(int descriptor, int mode, off_t offset, off_t length) {
     static const int modes[] = {
         0,
         FALLOC_FL_KEEP_SIZE,

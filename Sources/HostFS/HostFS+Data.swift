@@ -105,7 +105,7 @@ extension HostFS {
         guard !range.isEmpty else { throw VFSError(.invalidArgument) }
         guard let end = off_t(exactly: range.upperBound) else { throw VFSError(.fileTooLarge) }
         let start = off_t(range.lowerBound)
-        _ = try file.descriptor.call { casemate_allocate($0, mode.hostMode, start, end - start) }
+        _ = try file.descriptor.call { casemate_host_allocate($0, mode.hostMode, start, end - start) }
     }
 
     public func seek(_ node: NodeID, _ handle: Handle, from offset: UInt64, to target: SeekTarget)
@@ -121,7 +121,7 @@ extension HostFS {
 }
 
 extension AllocationMode {
-    /// As `casemate_allocate` numbers them.
+    /// As `casemate_host_allocate` numbers them.
     fileprivate var hostMode: Int32 {
         switch self {
         case .allocate: 0

@@ -48,7 +48,7 @@ ssize_t casemate_list(int descriptor, void *buffer, size_t bytes);
 /* Appends, and leaves the file position just past what was written. */
 ssize_t casemate_append(int descriptor, const void *bytes, size_t count);
 /* mode: 0 allocate, 1 keeping size, 2 punch, 3 zero, 4 zero keeping size, 5 collapse, 6 insert. */
-int casemate_allocate(int descriptor, int mode, off_t offset, off_t length);
+int casemate_host_allocate(int descriptor, int mode, off_t offset, off_t length);
 off_t casemate_seek(int descriptor, off_t offset, int hole);
 int casemate_sync_filesystem(int descriptor);
 
