@@ -9,18 +9,15 @@ public enum CredentialSource: Hashable, Sendable {
     case prompt(twice: Bool)
     /// The file's content without one trailing newline; `-` is standard input.
     case passphraseFile(String)
-    /// A file of exactly ``keyFileBytes`` bytes.
+    /// A file of exactly ``Credential/keyFileBytes`` bytes.
     case keyFile(String)
-
-    /// What a key file holds: 256 bits.
-    public static let keyFileBytes = 32
 
     /// Reads the secret.
     /// - Parameters:
     ///   - volume: the volume's path, for the question.
     ///   - warn: gets a line for what is allowed and unwise, such as a key file that everybody may read.
     /// - Throws: a failure with status ``CommandStatus/credentialUnusable``.
-    public func read(volume: String, warn: (String) -> Void = { _ in }) throws(CommandFailure) -> ReceivedSecret {
+    public func read(volume: String, warn: (String) -> Void = { _ in }) throws(CommandFailure) -> Credential {
         switch self {
         case .prompt(let twice): try Self.ask(volume: volume, twice: twice)
         case .passphraseFile("-"): try Self.passphrase(from: STDIN_FILENO, path: "standard input")
@@ -35,7 +32,7 @@ public enum CredentialSource: Hashable, Sendable {
         }
     }
 
-    private static func ask(volume: String, twice: Bool) throws(CommandFailure) -> ReceivedSecret {
+    private static func ask(volume: String, twice: Bool) throws(CommandFailure) -> Credential {
         do {
             let prompt = try PassphrasePrompt()
             let first = try prompt.ask(twice ? "New passphrase for \(volume): " : "Passphrase for \(volume): ")
@@ -44,7 +41,7 @@ public enum CredentialSource: Hashable, Sendable {
                 let second = try prompt.ask("The same again: ")
                 guard first.equals(second) else { throw PassphrasePrompt.Failure.different }
             }
-            return try ReceivedSecret(.passphrase, first)
+            return try .passphrase(first.secret())
         } catch let failure as PassphrasePrompt.Failure {
             throw CommandFailure(.credentialUnusable, failure.words, advice: failure.advice)
         } catch let failure as CommandFailure {
@@ -54,22 +51,23 @@ public enum CredentialSource: Hashable, Sendable {
         }
     }
 
-    private static func passphrase(from descriptor: Int32, path: String) throws(CommandFailure) -> ReceivedSecret {
+    private static func passphrase(from descriptor: Int32, path: String) throws(CommandFailure) -> Credential {
         var input = try content(of: descriptor, path: path)
         if input.last == UInt8(ascii: "\n") { input.removeLast() }
         guard !input.isEmpty else { throw CommandFailure(.credentialUnusable, "the passphrase is empty", at: path) }
-        return try ReceivedSecret(.passphrase, input)
+        return try .passphrase(input.secret())
     }
 
-    private static func key(from descriptor: Int32, path: String) throws(CommandFailure) -> ReceivedSecret {
+    private static func key(from descriptor: Int32, path: String) throws(CommandFailure) -> Credential {
         let input = try content(of: descriptor, path: path)
-        guard input.count == keyFileBytes else {
+        guard input.count == Credential.keyFileBytes else {
             throw CommandFailure(
-                .credentialUnusable, "a key file has exactly \(keyFileBytes) bytes, this one has \(input.count)",
+                .credentialUnusable,
+                "a key file has exactly \(Credential.keyFileBytes) bytes, this one has \(input.count)",
                 at: path,
-                advice: "To make one: head -c \(keyFileBytes) /dev/urandom > FILE; chmod 600 FILE")
+                advice: "To make one: head -c \(Credential.keyFileBytes) /dev/urandom > FILE; chmod 600 FILE")
         }
-        return try ReceivedSecret(.key, input)
+        return try .keyFile(input.secret())
     }
 
     private static func content(of descriptor: Int32, path: String) throws(CommandFailure) -> SecretInput {
@@ -103,19 +101,11 @@ public enum CredentialSource: Hashable, Sendable {
     }
 }
 
-/// A secret as it was given, before the volume's key slots have a say.
-public struct ReceivedSecret: Sendable {
-    public enum Kind: UInt8, Sendable {
-        case passphrase = 1
-        case key = 2
-    }
-    public let kind: Kind
-    public let bytes: SecretBytes
-
-    init(_ kind: Kind, _ input: borrowing SecretInput) throws(CommandFailure) {
-        self.kind = kind
+extension SecretInput {
+    /// The bytes in memory that is kept and wiped as secrets are.
+    borrowing func secret() throws(CommandFailure) -> SecretBytes {
         do {
-            bytes = try input.withBytes { bytes throws(SealError) in try SecretBytes(copying: bytes) }
+            return try withBytes { bytes throws(SealError) in try SecretBytes(copying: bytes) }
         } catch {
             throw CommandFailure(.cryptoFailed, "no memory for a secret: \(error)")
         }

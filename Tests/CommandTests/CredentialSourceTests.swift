@@ -7,7 +7,10 @@ import Testing
         try inTemporaryFolder { folder in
             let path = folder.appendingPathComponent("passphrase").path
             try Data(content.utf8).write(to: URL(fileURLWithPath: path))
-            return try CredentialSource.passphraseFile(path).read(volume: "v").bytes.withUnsafeBytes { Array($0) }
+            guard case .passphrase(let secret) = try CredentialSource.passphraseFile(path).read(volume: "v") else {
+                return []
+            }
+            return secret.withUnsafeBytes { Array($0) }
         }
     }
 
@@ -51,7 +54,11 @@ import Testing
             try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: file.path)
             var heard: [String] = []
             let key = try CredentialSource.keyFile(file.path).read(volume: "v") { heard.append($0) }
-            #expect(key.kind == .key)
+            guard case .keyFile(let bytes) = key else {
+                Issue.record("not a key")
+                return
+            }
+            #expect(bytes.byteCount == 32)
             #expect(heard.count == warnings)
         }
     }
