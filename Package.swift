@@ -33,7 +33,7 @@ let package = Package(
 
         // The trusted block device and its hostile double.
         .target(name: "SecureBlock", dependencies: ["COpenSSL", "CLibURing", "CLinux"], swiftSettings: strict),
-        .target(name: "SimHost", dependencies: ["SecureBlock"], swiftSettings: strict),
+        .target(name: "SimHost", dependencies: ["SecureBlock", "CLinux"], swiftSettings: strict),
 
         // Filesystems behind one protocol.
         .target(

@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -106,4 +107,25 @@ int casemate_start_thread(unsigned long *thread, void *(*run)(void *), void *con
     int failure = pthread_create(thread, NULL, run, context);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failure;
+}
+
+uint64_t casemate_fingerprint(const void *bytes, size_t byte_count, uint64_t seed) {
+    uint64_t hash = seed * 0x9e3779b97f4a7c15u + byte_count;
+    for (size_t at = 0; at + 8 <= byte_count; at += 8) {
+        uint64_t word;
+        memcpy(&word, (const char *)bytes + at, 8);
+        hash = (hash ^ word) * 0xff51afd7ed558ccdu;
+        hash ^= hash >> 32;
+    }
+    hash *= 0xc4ceb9fe1a85ec53u;
+    return hash ^ hash >> 29;
+}
+
+bool casemate_is_zero(const void *bytes, size_t byte_count) {
+    for (size_t at = 0; at + 8 <= byte_count; at += 8) {
+        uint64_t word;
+        memcpy(&word, (const char *)bytes + at, 8);
+        if (word) return false;
+    }
+    return true;
 }

@@ -9,7 +9,16 @@ public final class HostWrite: Sendable {
     // SAFETY: written once by `complete` before the gate opens (release), read only after it was seen open (acquire).
     private nonisolated(unsafe) var failure: HostError?
 
-    public init() {
+    /// Called by those who are about to wait: a simulated host ends its writes no sooner.
+    private let beforeWaiting: (@Sendable () -> Void)?
+
+    public convenience init() {
+        self.init(beforeWaiting: nil)
+    }
+
+    /// - Parameter beforeWaiting: runs at the start of every ``wait()``, in the waiting thread; may complete the write.
+    package init(beforeWaiting: (@Sendable () -> Void)?) {
+        self.beforeWaiting = beforeWaiting
         gate = .allocate(capacity: 1)
         gate.initialize(to: 0)
     }
@@ -28,12 +37,13 @@ public final class HostWrite: Sendable {
     /// Returns when the write has completed; at once if it has.
     /// - Throws: what the write failed with.
     public func wait() throws(HostError) {
-        casemate_gate_wait(gate)
+        waitForCompletion()
         if let failure { throw failure }
     }
 
     /// As ``wait()``, without the outcome.
     func waitForCompletion() {
+        if let beforeWaiting { beforeWaiting() }
         casemate_gate_wait(gate)
     }
 
