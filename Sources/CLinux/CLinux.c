@@ -109,23 +109,25 @@ int casemate_start_thread(unsigned long *thread, void *(*run)(void *), void *con
     return failure;
 }
 
-uint64_t casemate_fingerprint(const void *bytes, size_t byte_count, uint64_t seed) {
-    uint64_t hash = seed * 0x9e3779b97f4a7c15u + byte_count;
-    for (size_t at = 0; at + 8 <= byte_count; at += 8) {
-        uint64_t word;
-        memcpy(&word, (const char *)bytes + at, 8);
-        hash = (hash ^ word) * 0xff51afd7ed558ccdu;
-        hash ^= hash >> 32;
+enum { SECTOR_WORDS = 512 / 8 };
+
+uint64_t casemate_fingerprint(const void *sectors, size_t sector_count, uint64_t first_sector) {
+    uint64_t sum = 0;
+    for (size_t sector = 0; sector < sector_count; sector++) {
+        uint64_t words[SECTOR_WORDS], any = 0, hash = (first_sector + sector) * 0x9e3779b97f4a7c15u;
+        memcpy(words, (const char *)sectors + sector * sizeof words, sizeof words);
+        for (size_t at = 0; at < SECTOR_WORDS; at++) {
+            any |= words[at];
+            hash = (hash ^ words[at]) * 0xff51afd7ed558ccdu;
+            hash ^= hash >> 32;
+        }
+        if (!any) continue;
+        hash *= 0xc4ceb9fe1a85ec53u;
+        sum += hash ^ hash >> 29;
     }
-    hash *= 0xc4ceb9fe1a85ec53u;
-    return hash ^ hash >> 29;
+    return sum;
 }
 
-bool casemate_is_zero(const void *bytes, size_t byte_count) {
-    for (size_t at = 0; at + 8 <= byte_count; at += 8) {
-        uint64_t word;
-        memcpy(&word, (const char *)bytes + at, 8);
-        if (word) return false;
-    }
-    return true;
+bool casemate_are_equal(const void *left, const void *right, size_t byte_count) {
+    return byte_count == 0 || memcmp(left, right, byte_count) == 0;
 }

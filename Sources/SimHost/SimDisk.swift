@@ -39,24 +39,16 @@ struct SimDisk: Sendable {
     }
 
     private func fingerprint(_ offset: Int, _ count: Int) -> UInt64 {
-        var sum: UInt64 = 0
         // Whole sectors: a write's edges may lie within one.
         let first = offset / SimWrite.sectorBytes
         let end = (offset + count + SimWrite.sectorBytes - 1) / SimWrite.sectorBytes
         var copy = [UInt8](repeating: 0, count: (end - first) * SimWrite.sectorBytes)
-        copy.withMutableRawBytes { copy in
+        return copy.withMutableRawBytes { copy in
             let start = first * SimWrite.sectorBytes
             let available = max(0, min(copy.count, contents.byteCount - start))
             contents.read(start, into: UnsafeMutableRawBufferPointer(rebasing: copy[..<available]))
-            guard let base = copy.baseAddress else { return }
-            for sector in first..<end {
-                // SAFETY: `copy` holds whole sectors from `first` to `end`.
-                let bytes = base + (sector - first) * SimWrite.sectorBytes
-                if !casemate_is_zero(bytes, SimWrite.sectorBytes) {
-                    sum &+= casemate_fingerprint(bytes, SimWrite.sectorBytes, UInt64(sector))
-                }
-            }
+            // SAFETY: `copy` holds the whole sectors from `first` to `end`.
+            return casemate_fingerprint(copy.baseAddress, end - first, UInt64(first))
         }
-        return sum
     }
 }

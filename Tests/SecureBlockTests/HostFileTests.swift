@@ -44,7 +44,7 @@ import Testing
         let back = buffers.map { AlignedBuffer(byteCount: $0.1.bytes.count) }
         try host.read(zip(buffers, back).map { HostRead(offset: $0.0, buffer: $1.bytes) })
         for (expected, found) in zip(buffers, back) {
-            #expect(expected.1.bytes.elementsEqual(found.bytes))
+            #expect(expected.1.isSame(as: found))
         }
         let single = AlignedBuffer(byteCount: blockBytes)
         try host.read(at: buffers[1].0, into: single.bytes)
@@ -73,7 +73,7 @@ import Testing
         try host.allocate(offset: 0, byteCount: 1 << 20)
         try host.beginWrite(at: 4096, UnsafeRawBufferPointer(buffer.bytes), durable: true).wait()
         try host.read(at: 4096, into: back.bytes)
-        #expect(back.bytes.elementsEqual(buffer.bytes))
+        #expect(back.isSame(as: buffer))
     }
 
     @Test func oneWriterOrManyReaders() throws {
@@ -153,7 +153,7 @@ import Testing
         try host.allocate(offset: 0, byteCount: 4 << 20)
         #expect(try host.byteCount() == 4 << 20)
         try host.read(at: UInt64(blockBytes), into: back.bytes)
-        #expect(back.bytes.elementsEqual(buffer.bytes))
+        #expect(back.isSame(as: buffer))
         try host.punch(offset: UInt64(blockBytes), byteCount: UInt64(4 * blockBytes))
         #expect(try host.byteCount() == 4 << 20)
         #expect(throws: HostError.beyondEnd(offset: .max)) { try host.allocate(offset: .max, byteCount: 1) }
@@ -215,7 +215,7 @@ import Testing
         }
         for index in 0..<8 {
             try host.read(at: UInt64(index) << 20, into: back.bytes)
-            #expect(back.bytes.elementsEqual(buffer.bytes))
+            #expect(back.isSame(as: buffer))
         }
     }
 
@@ -240,7 +240,7 @@ import Testing
                                 HostRead(offset: base + UInt64($0 * blockBytes), buffer: $1.bytes)
                             })
                         for (expected, found) in zip(buffers, back) {
-                            let isSame = expected.bytes.elementsEqual(found.bytes)
+                            let isSame = expected.isSame(as: found)
                             #expect(isSame)
                         }
                     }
@@ -279,7 +279,7 @@ import Testing
         try host.beginWrite(at: 8192, UnsafeRawBufferPointer(buffer.bytes), durable: true).wait()
         try host.flush()
         try host.read(at: 8192, into: back.bytes)
-        #expect(back.bytes.elementsEqual(buffer.bytes))
+        #expect(back.isSame(as: buffer))
         let end = UInt64(4 << 20)
         #expect(throws: HostError.beyondEnd(offset: end)) {
             try host.write(at: end, UnsafeRawBufferPointer(buffer.bytes))

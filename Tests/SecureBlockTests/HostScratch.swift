@@ -1,4 +1,7 @@
+import CLinux
 import Foundation
+
+@testable import SecureBlock
 
 /// A directory of a test's own, gone with it.
 final class Scratch: Sendable {
@@ -30,4 +33,12 @@ func run(_ program: String, _ arguments: String...) throws -> (status: Int32, ou
     let output = pipe.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()
     return (process.terminationStatus, String(decoding: output, as: UTF8.self))
+}
+
+extension AlignedBuffer {
+    /// Whether both hold the same bytes; `elementsEqual` takes seconds for megabytes in a debug build.
+    func isSame(as other: AlignedBuffer) -> Bool {
+        bytes.count == other.bytes.count
+            && casemate_are_equal(bytes.baseAddress, other.bytes.baseAddress, bytes.count)
+    }
 }

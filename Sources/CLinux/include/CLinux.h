@@ -37,8 +37,9 @@ int casemate_durable_flag(void);
 /* Starts a thread that takes no signals; it runs run(context). Returns 0 or an error number. */
 int casemate_start_thread(unsigned long *thread, void *(*run)(void *), void *context);
 
-/* A fast 64-bit hash of whole 8-byte words, for telling contents apart; no protection against anybody. */
-uint64_t casemate_fingerprint(const void *bytes, size_t byte_count, uint64_t seed);
-/* Whether all bytes are zero; whole 8-byte words. */
-bool casemate_is_zero(const void *bytes, size_t byte_count);
+/* The sum of a fast 64-bit hash over the sectors of 512 bytes that are not zero, each hashed with its number, which
+   counts from first_sector. For telling contents apart; no protection against anybody. */
+uint64_t casemate_fingerprint(const void *sectors, size_t sector_count, uint64_t first_sector);
+/* Whether two ranges hold the same bytes. */
+bool casemate_are_equal(const void *left, const void *right, size_t byte_count);
 #endif
