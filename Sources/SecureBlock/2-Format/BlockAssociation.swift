@@ -1,0 +1,40 @@
+/// The associated data of a sealed block: what it is and whose it is, so that no block passes for another (I14).
+///
+///     0  kind     u8
+///     1  level    u8       of a map or table page; 0 for all else
+///     2  zero     6 bytes
+///     8  address  u64      logical block, page number, or commit of a root
+package struct BlockAssociation: Hashable, Sendable {
+    package static let byteCount = 16
+    package var kind: BlockKind
+    package var level: UInt8
+    package var address: UInt64
+
+    package init(_ kind: BlockKind, level: UInt8 = 0, address: UInt64) {
+        self.kind = kind
+        self.level = level
+        self.address = address
+    }
+
+    /// The stored form as two little-endian words.
+    @inline(__always)
+    var words: (UInt64, UInt64) {
+        ((UInt64(kind.sealedKind.rawValue) | UInt64(level) << 8).littleEndian, address.littleEndian)
+    }
+}
+
+extension SealingKey {
+    /// Seals one block for its place in the log.
+    @inline(__always)
+    func seal(
+        _ plain: UnsafeRawBufferPointer, into cipher: UnsafeMutableRawPointer, at block: PhysicalBlock,
+        _ generation: Generation, as association: BlockAssociation
+    ) throws(SealError) -> Tag {
+        var words = association.words
+        // SAFETY: two words on this stack, lent for the call.
+        let pointer = UnsafeMutableRawPointer(&words)
+        return try seal(
+            plain, into: cipher, nonce: Nonce(block: block, generation: generation, domain: SealDomain.block),
+            associatedData: UnsafeRawBufferPointer(start: pointer, count: BlockAssociation.byteCount))
+    }
+}

@@ -1,0 +1,232 @@
+/// A checkpoint's root: all that is needed to find the state as of one commit, `C`, and to roll forward from it.
+///
+/// Stored in one of two slots, alternately, and once in the log, so that earlier roots stay reachable. In a slot:
+///
+///        0  magic    4 bytes  "CMRT"
+///        4  version  u16      1
+///        6  zero     u16
+///        8  number   u64      new for every slot write; part of the nonce
+///       16  epoch    16 bytes
+///       32  zero     32 bytes
+///       64  tag      16 bytes over 0..<64, the volume identifier, the superblock's SHA-256, and the payload
+///       80  payload  4016 bytes, sealed
+///
+/// The payload's fields follow one another as ``write(to:)`` lists them.
+package struct Root: Hashable, Sendable {
+    package static let magic: UInt32 = 0x5452_4D43
+    package static let version: UInt16 = 1
+    static let clearBytes = 64
+    static let payloadOffset = 80
+    package static let payloadBytes = blockBytes - payloadOffset
+    /// A tree's top level never has more pages than this.
+    package static let maximumTop = 8
+    package static let maximumLevels = 8
+
+    /// Where a stream stood at commit `C`.
+    package struct Stream: Hashable, Sendable {
+        /// The next record's header, or just past the segment's end.
+        package var position: LogPosition
+        package var generation: Generation
+        package var next: SegmentReference
+    }
+
+    /// An earlier root's copy in the log.
+    package struct Previous: Hashable, Sendable {
+        package var pointer: PagePointer
+        package var commit: SequenceNumber
+    }
+
+    /// A commit by number and header tag.
+    package struct Commit: Hashable, Sendable {
+        package var sequence: SequenceNumber
+        package var tag: Tag
+        package init(sequence: SequenceNumber, tag: Tag) {
+            self.sequence = sequence
+            self.tag = tag
+        }
+    }
+
+    package var number: UInt64
+    package var epoch: Tag
+    package var epochIndex: UInt32
+    /// The commit this root describes.
+    package var commit: Commit
+    package var timeMilliseconds: UInt64
+    /// What the anchor held, confirmed, when this was written; `nil` on a volume without an anchor (I12).
+    package var anchored: Commit?
+    /// Where the branch before this epoch was cut, when an open wrote this root.
+    package var recoveredFrom: Commit
+    package var streams: [Stream]
+    package var logicalBlocks: UInt64
+    package var segmentCount: UInt32
+    /// No commit before this one is whole any more.
+    package var historyHorizon: SequenceNumber
+    package var previous: Previous?
+    /// The topmost level of the map: interior pages, or leaves where those are few.
+    package var mapTop: [PagePointer]
+    package var tableTop: [PagePointer]
+    package var epochPages: [PagePointer]
+    package var keySlotsDigest: [UInt8]
+
+    package func write(to writer: inout ByteWriter) {
+        precondition(streams.count == StreamID.allCases.count && keySlotsDigest.count == Digest.byteCount)
+        writer.u32(epochIndex)
+        writer.u32(segmentCount)
+        writer.u64(commit.sequence.rawValue)
+        writer.tag(commit.tag)
+        writer.u64(timeMilliseconds)
+        writer.u64(anchored == nil ? 0 : 1)
+        writer.u64(anchored?.sequence.rawValue ?? 0)
+        writer.tag(anchored?.tag ?? .zero)
+        writer.u64(recoveredFrom.sequence.rawValue)
+        writer.tag(recoveredFrom.tag)
+        for stream in streams {
+            writer.u32(stream.position.segment)
+            writer.u32(stream.position.block)
+            writer.u32(stream.generation.rawValue)
+            writer.u32(stream.next.segment)
+            writer.u32(stream.next.generation.rawValue)
+            writer.u32(0)
+        }
+        writer.u64(logicalBlocks)
+        writer.u64(historyHorizon.rawValue)
+        (previous?.pointer ?? .none).write(to: &writer)
+        writer.u64(previous?.commit.rawValue ?? 0)
+        writer.bytes(keySlotsDigest)
+        for list in [mapTop, tableTop, epochPages] {
+            writer.u32(UInt32(list.count))
+            writer.u32(0)
+            for pointer in list { pointer.write(to: &writer) }
+        }
+        writer.zeros(upTo: Self.payloadBytes)
+    }
+
+    package init(
+        parsingPayload payload: UnsafeRawBufferPointer, number: UInt64, epoch: Tag
+    ) throws(ParseError) {
+        var reader = ByteReader(payload)
+        self.number = number
+        self.epoch = epoch
+        epochIndex = try reader.u32()
+        segmentCount = try reader.u32()
+        commit = Commit(sequence: SequenceNumber(try reader.u64()), tag: try reader.tag())
+        timeMilliseconds = try reader.u64()
+        let hasAnchor = try reader.u64()
+        let anchor = Commit(sequence: SequenceNumber(try reader.u64()), tag: try reader.tag())
+        anchored = hasAnchor == 1 ? anchor : nil
+        recoveredFrom = Commit(sequence: SequenceNumber(try reader.u64()), tag: try reader.tag())
+        streams = []
+        for _ in StreamID.allCases {
+            let segment = try reader.u32()
+            let position = LogPosition(segment: segment, block: try reader.u32())
+            let generation = Generation(try reader.u32())
+            let next = try reader.u32()
+            streams.append(
+                Stream(
+                    position: position, generation: generation,
+                    next: SegmentReference(segment: next, generation: Generation(try reader.u32()))))
+            try reader.zeros(4, field: "root")
+        }
+        logicalBlocks = try reader.u64()
+        historyHorizon = SequenceNumber(try reader.u64())
+        let pointer = try PagePointer(parsing: &reader)
+        let previousCommit = SequenceNumber(try reader.u64())
+        previous = pointer.exists ? Previous(pointer: pointer, commit: previousCommit) : nil
+        keySlotsDigest = Array(try reader.bytes(Digest.byteCount))
+        mapTop = try Self.parseList(&reader, limit: Self.maximumTop)
+        tableTop = try Self.parseList(&reader, limit: Self.maximumTop)
+        epochPages = try Self.parseList(&reader, limit: Epoch.maximumPages)
+        guard logicalBlocks > 0, logicalBlocks <= Layout.maximumLogicalBlocks,
+            segmentCount > 0, UInt64(segmentCount) <= Layout.maximumSegments
+        else { throw .unexpected(field: "geometry", position: 0) }
+    }
+
+    private static func parseList(_ reader: inout ByteReader, limit: Int) throws(ParseError) -> [PagePointer] {
+        let count = Int(try reader.u32())
+        try reader.zeros(4, field: "root")
+        guard count <= limit else { throw .unexpected(field: "page count", position: reader.position) }
+        var list: [PagePointer] = []
+        for _ in 0..<count { list.append(try PagePointer(parsing: &reader)) }
+        return list
+    }
+}
+
+extension Root {
+    /// What a root slot's tag covers beside its clear bytes: binds the root to this volume and this superblock (I14).
+    package static func associatedData(
+        clear: UnsafeRawBufferPointer, volume: VolumeIdentifier, superblockDigest: [UInt8]
+    ) -> [UInt8] {
+        Array(clear) + volume.bytes + superblockDigest
+    }
+
+    /// The 4096 bytes of a root slot.
+    package func seal(_ key: SealingKey, volume: VolumeIdentifier, superblockDigest: [UInt8]) throws(SealError)
+        -> AlignedBuffer
+    {
+        let buffer = AlignedBuffer(byteCount: blockBytes)
+        var writer = ByteWriter(buffer.bytes)
+        writer.u32(Self.magic)
+        writer.u16(Self.version)
+        writer.u16(0)
+        writer.u64(number)
+        writer.tag(epoch)
+        writer.zeros(upTo: Self.payloadOffset)
+        let payload = UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[Self.payloadOffset...])
+        var payloadWriter = ByteWriter(payload)
+        write(to: &payloadWriter)
+        guard let start = payload.baseAddress else { preconditionFailure("a root is a block") }
+        let data = Self.associatedData(
+            clear: UnsafeRawBufferPointer(rebasing: buffer.bytes[..<Self.clearBytes]), volume: volume,
+            superblockDigest: superblockDigest)
+        let tag = try data.withRawBytes { data throws(SealError) in
+            try key.seal(
+                UnsafeRawBufferPointer(payload), into: start, nonce: Self.nonce(number), associatedData: data)
+        }
+        tag.store(into: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[Self.clearBytes..<Self.payloadOffset]))
+        return buffer
+    }
+
+    /// The number takes a block's place in the nonce: 40 bits, one per slot write.
+    static func nonce(_ number: UInt64) -> Nonce {
+        Nonce(block: PhysicalBlock(number & 0xFF_FFFF_FFFF), generation: Generation(0), domain: SealDomain.root)
+    }
+
+    /// The epoch and number that a slot's clear bytes claim, `nil` where no root was ever written.
+    package static func claim(_ block: UnsafeRawBufferPointer) -> (number: UInt64, epoch: Tag)? {
+        do throws(ParseError) {
+            var reader = ByteReader(block)
+            guard try reader.u32() == magic, try reader.u16() == version else { return nil }
+            try reader.zeros(2, field: "root slot")
+            let number = try reader.u64()
+            let epoch = try reader.tag()
+            guard number >> 40 == 0 else { return nil }
+            return (number, epoch)
+        } catch { return nil }
+    }
+
+    /// Opens a root slot under the key of the epoch it claims.
+    /// - Returns: `nil` when it does not verify.
+    package static func open(
+        _ block: UnsafeRawBufferPointer, number: UInt64, epoch: Tag, _ key: SealingKey, volume: VolumeIdentifier,
+        superblockDigest: [UInt8]
+    ) throws(SealError) -> Root? {
+        precondition(block.count == blockBytes)
+        let tag = Tag(loading: UnsafeRawBufferPointer(rebasing: block[clearBytes..<payloadOffset]))
+        let plain = AlignedBuffer(byteCount: blockBytes)
+        guard let output = plain.bytes.baseAddress else { preconditionFailure("a root is a block") }
+        let data = associatedData(
+            clear: UnsafeRawBufferPointer(rebasing: block[..<clearBytes]), volume: volume,
+            superblockDigest: superblockDigest)
+        let isAuthentic = try data.withRawBytes { data throws(SealError) in
+            try key.open(
+                UnsafeRawBufferPointer(rebasing: block[payloadOffset...]), into: output, nonce: nonce(number),
+                associatedData: data, tag: tag)
+        }
+        guard isAuthentic else { return nil }
+        do throws(ParseError) {
+            return try Root(
+                parsingPayload: UnsafeRawBufferPointer(rebasing: plain.bytes[..<payloadBytes]), number: number,
+                epoch: epoch)
+        } catch { return nil }
+    }
+}
