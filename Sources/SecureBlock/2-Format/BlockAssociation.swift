@@ -30,11 +30,24 @@ extension SealingKey {
         _ plain: UnsafeRawBufferPointer, into cipher: UnsafeMutableRawPointer, at block: PhysicalBlock,
         _ generation: Generation, as association: BlockAssociation
     ) throws(SealError) -> Tag {
-        var words = association.words
-        // SAFETY: two words on this stack, lent for the call.
-        let pointer = UnsafeMutableRawPointer(&words)
-        return try seal(
-            plain, into: cipher, nonce: Nonce(block: block, generation: generation, domain: SealDomain.block),
-            associatedData: UnsafeRawBufferPointer(start: pointer, count: BlockAssociation.byteCount))
+        try withUnsafeBytes(of: association.words) { data throws(SealError) in
+            try seal(
+                plain, into: cipher, nonce: Nonce(block: block, generation: generation, domain: SealDomain.block),
+                associatedData: data)
+        }
+    }
+
+    /// Opens one block from its place in the log.
+    /// - Returns: whether it verifies; unless it does, `plain` is wiped (I15).
+    @inline(__always)
+    func open(
+        _ cipher: UnsafeRawBufferPointer, into plain: UnsafeMutableRawPointer, at block: PhysicalBlock,
+        _ generation: Generation, as association: BlockAssociation, tag: Tag
+    ) throws(SealError) -> Bool {
+        try withUnsafeBytes(of: association.words) { data throws(SealError) in
+            try open(
+                cipher, into: plain, nonce: Nonce(block: block, generation: generation, domain: SealDomain.block),
+                associatedData: data, tag: tag)
+        }
     }
 }

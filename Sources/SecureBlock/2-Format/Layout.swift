@@ -39,7 +39,7 @@ package enum StreamID: UInt8, Sendable, CaseIterable {
 
 /// What a block in a record is. Raw values are stored.
 package enum BlockKind: UInt8, Sendable {
-    /// A relocation that lost its race: the block counts for nothing.
+    /// A relocation that lost its race: the block, sealed as ``data``, counts for nothing.
     case null = 0
     case data = 1
     /// A block moved by the cleaner; its data is sealed as ``data``.
@@ -53,7 +53,7 @@ package enum BlockKind: UInt8, Sendable {
     case discard = 7
 
     /// The kind that is part of the block's associated data.
-    package var sealedKind: BlockKind { self == .relocation ? .data : self }
+    package var sealedKind: BlockKind { self == .relocation || self == .null ? .data : self }
     package var hasBlock: Bool { self != .discard }
 }
 

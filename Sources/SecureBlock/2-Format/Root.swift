@@ -66,10 +66,36 @@ package struct Root: Hashable, Sendable {
     package var mapTop: [PagePointer]
     package var tableTop: [PagePointer]
     package var epochPages: [PagePointer]
-    package var keySlotsDigest: [UInt8]
+    /// Truncated SHA-256 of every key slot, so that a slot of another time is told from the present one.
+    package var keySlotDigests: [Tag]
+
+    package init(
+        number: UInt64, epoch: Tag, epochIndex: UInt32, commit: Commit, timeMilliseconds: UInt64, anchored: Commit?,
+        recoveredFrom: Commit, streams: [Stream], logicalBlocks: UInt64, segmentCount: UInt32,
+        historyHorizon: SequenceNumber, previous: Previous?, mapTop: [PagePointer], tableTop: [PagePointer],
+        epochPages: [PagePointer], keySlotDigests: [Tag]
+    ) {
+        self.number = number
+        self.epoch = epoch
+        self.epochIndex = epochIndex
+        self.commit = commit
+        self.timeMilliseconds = timeMilliseconds
+        self.anchored = anchored
+        self.recoveredFrom = recoveredFrom
+        self.streams = streams
+        self.logicalBlocks = logicalBlocks
+        self.segmentCount = segmentCount
+        self.historyHorizon = historyHorizon
+        self.previous = previous
+        self.mapTop = mapTop
+        self.tableTop = tableTop
+        self.epochPages = epochPages
+        self.keySlotDigests = keySlotDigests
+    }
 
     package func write(to writer: inout ByteWriter) {
-        precondition(streams.count == StreamID.allCases.count && keySlotsDigest.count == Digest.byteCount)
+        precondition(streams.count == StreamID.allCases.count && keySlotDigests.count == Layout.keySlotCount)
+        writer.tag(epoch)
         writer.u32(epochIndex)
         writer.u32(segmentCount)
         writer.u64(commit.sequence.rawValue)
@@ -92,7 +118,7 @@ package struct Root: Hashable, Sendable {
         writer.u64(historyHorizon.rawValue)
         (previous?.pointer ?? .none).write(to: &writer)
         writer.u64(previous?.commit.rawValue ?? 0)
-        writer.bytes(keySlotsDigest)
+        for digest in keySlotDigests { writer.tag(digest) }
         for list in [mapTop, tableTop, epochPages] {
             writer.u32(UInt32(list.count))
             writer.u32(0)
@@ -102,11 +128,11 @@ package struct Root: Hashable, Sendable {
     }
 
     package init(
-        parsingPayload payload: UnsafeRawBufferPointer, number: UInt64, epoch: Tag
+        parsingPayload payload: UnsafeRawBufferPointer, number: UInt64
     ) throws(ParseError) {
         var reader = ByteReader(payload)
         self.number = number
-        self.epoch = epoch
+        epoch = try reader.tag()
         epochIndex = try reader.u32()
         segmentCount = try reader.u32()
         commit = Commit(sequence: SequenceNumber(try reader.u64()), tag: try reader.tag())
@@ -132,7 +158,8 @@ package struct Root: Hashable, Sendable {
         let pointer = try PagePointer(parsing: &reader)
         let previousCommit = SequenceNumber(try reader.u64())
         previous = pointer.exists ? Previous(pointer: pointer, commit: previousCommit) : nil
-        keySlotsDigest = Array(try reader.bytes(Digest.byteCount))
+        keySlotDigests = []
+        for _ in 0..<Layout.keySlotCount { keySlotDigests.append(try reader.tag()) }
         mapTop = try Self.parseList(&reader, limit: Self.maximumTop)
         tableTop = try Self.parseList(&reader, limit: Self.maximumTop)
         epochPages = try Self.parseList(&reader, limit: Epoch.maximumPages)
@@ -224,9 +251,9 @@ extension Root {
         }
         guard isAuthentic else { return nil }
         do throws(ParseError) {
-            return try Root(
-                parsingPayload: UnsafeRawBufferPointer(rebasing: plain.bytes[..<payloadBytes]), number: number,
-                epoch: epoch)
+            let root = try Root(
+                parsingPayload: UnsafeRawBufferPointer(rebasing: plain.bytes[..<payloadBytes]), number: number)
+            return root.epoch == epoch ? root : nil
         } catch { return nil }
     }
 }

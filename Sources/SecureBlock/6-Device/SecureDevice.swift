@@ -1,20 +1,89 @@
-// Interface first; the engine follows.
+/// A trusted block device on untrusted storage: an append-only log of sealed blocks whose headers form one MAC chain.
+///
+///     let host = try FileBlockHost.create(path: "vault")
+///     try SecureDevice.create(on: host, VolumeOptions(logicalBytes: 2 << 30), credential: .passphrase(secret))
+///     let device = try SecureDevice.open(host, credential: .passphrase(secret), anchor: anchor, mode: .readWrite)
+///     try device.write(LogicalBlock(7), buffer)      // visible
+///     try device.commit().wait()                     // durable, and named by the anchor
+///     try device.close()
+///
+/// **Fault model.** The host reads, changes, reorders, drops, replays and forks everything outside this process, and
+/// the machine stops at any instant. What opens afterwards is the state of exactly one commit, no older than the anchor
+/// names; what does not verify is a typed error.
+///
+/// **Threads.** Any number may call. Sealing, opening and host I/O run outside the one monitor that guards the state
+/// below; the monitor is held for bookkeeping only.
+public final class SecureDevice: BlockDevice, @unchecked Sendable {
+    let context: VolumeContext
+    let mode: OpenMode
+    let options: DeviceOptions
+    let anchor: (any Anchor)?
+    let monitor = DeviceMonitor()
+    let tagCache: TagCache
+    /// What is true of an opened volume for as long as it is open.
+    let facts: OpenFacts
 
-/// What `create` makes.
-public struct VolumeOptions: Sendable {
-    /// Size of the virtual device in bytes, a multiple of ``blockBytes``.
-    public var logicalBytes: UInt64
-    /// Size of a segment in bytes; a power of two.
-    public var segmentBytes: Int = 4 << 20
-    /// Space beyond the logical size, in per mille of it, for the cleaner and what commits hold.
-    public var sparePerMille: Int = 100
-    public init(logicalBytes: UInt64) { self.logicalBytes = logicalBytes }
-}
+    // Guarded by `monitor` from here on.
 
-/// How a volume is opened.
-public enum OpenMode: Sendable, Hashable {
-    case readWrite
-    case readOnly
-    /// Read-only, as of an earlier commit that the chain still holds.
-    case readOnlyAt(SequenceNumber)
+    let map: LogicalMap
+    let table: SegmentTable
+    var log: LogState
+    var checkpoint: Checkpoint?
+    var maintenance: HostThread?
+    var maintenanceStops = false
+    /// A caller writes the checkpoint on its own thread.
+    var isMaintaining = false
+    /// Why writing ended, when it did.
+    var latch: String?
+    var isClosed = false
+
+    init(
+        context: VolumeContext, mode: OpenMode, options: DeviceOptions, anchor: (any Anchor)?, facts: OpenFacts,
+        map: LogicalMap, table: SegmentTable, log: LogState
+    ) {
+        self.context = context
+        self.mode = mode
+        self.options = options
+        self.anchor = anchor
+        self.facts = facts
+        self.map = map
+        self.table = table
+        self.log = log
+        tagCache = TagCache(limitBytes: options.tagCacheBytes)
+    }
+
+    public var logicalBlockCount: UInt64 { context.geometry.logicalBlocks }
+    public var isReadOnly: Bool { mode != .readWrite }
+
+    /// Whether so much waits for a commit that one should come soon: segments run short, and a commit frees some.
+    public var commitWanted: Bool {
+        monitor.locked { mode == .readWrite && log.hasUncommitted && log.commitWanted }
+    }
+
+    /// The range as it must be: inside the device, in whole blocks.
+    func checkedCount(_ first: LogicalBlock, byteCount: Int) throws(DeviceError) -> UInt64 {
+        guard byteCount % blockBytes == 0 else { throw .misaligned(byteCount: byteCount) }
+        let count = UInt64(byteCount / blockBytes)
+        try checkRange(first, count: count)
+        return count
+    }
+
+    func checkRange(_ first: LogicalBlock, count: UInt64) throws(DeviceError) {
+        guard first.rawValue <= logicalBlockCount, count <= logicalBlockCount - first.rawValue else {
+            throw .outOfRange(first, count: count)
+        }
+    }
+
+    /// Call with the monitor held.
+    func checkWritable() throws(DeviceError) {
+        guard !isClosed else { throw .closed }
+        guard mode == .readWrite else { throw .readOnly }
+        if let latch { throw .latched(latch) }
+    }
+
+    /// Ends writing until the volume is reopened. Call with the monitor held.
+    func setLatch(_ reason: String) {
+        if latch == nil { latch = reason }
+        monitor.broadcast()
+    }
 }

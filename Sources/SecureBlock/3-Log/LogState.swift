@@ -1,0 +1,81 @@
+/// Where the log stands: what the monitor guards beside map and segment table.
+struct LogState {
+    /// One stream: where its next record goes, and the records that are not sealed yet, in the order of their places.
+    struct Stream {
+        var at: LogPosition
+        var generation: Generation
+        var next: SegmentReference
+        /// Closed records that wait for their slots to be published.
+        var queue: [RecordBuffer] = []
+        var open: RecordBuffer?
+
+        /// Where the next record to be sealed begins.
+        var firstUnsealed: LogPosition { queue.first?.base ?? open?.base ?? at }
+        var firstUnsealedGeneration: Generation { queue.first?.generation ?? open?.generation ?? generation }
+        var firstUnsealedNext: SegmentReference { queue.first?.next ?? open?.next ?? next }
+        var isDrained: Bool { queue.isEmpty && open == nil }
+    }
+
+    var epoch: Epoch
+    var epochIndex: UInt32
+    var streams: [Stream] = []
+    /// The last sealed record.
+    var last: Root.Commit
+    /// The last commit record among them.
+    var lastCommit: Root.Commit
+    /// Every record up to here is durable (I5).
+    var durable: SequenceNumber
+    /// Sealed records that are not known written, in the order of their sequence.
+    var inFlight: [RecordBuffer] = []
+    /// Ordered commits that are not acknowledged, oldest first.
+    var ordered: [Root.Commit] = []
+    /// The last acknowledged commit: durable, and confirmed by the anchor.
+    var acknowledged: Root.Commit
+    /// What the anchor holds, as far as we know; `nil` without one.
+    var anchored: Root.Commit?
+    /// Discards that wait to become a record.
+    var discards: [RecordEntry] = []
+    /// Something changed since the last commit was ordered.
+    var hasUncommitted = false
+    /// A commit or a discard is taking the user stream's order: no slots are given out meanwhile.
+    var hasBarrier = false
+    /// Somebody flushes for all.
+    var isFlushing = false
+    /// Segments are short, and a commit would release some.
+    var commitWanted = false
+    /// Counts segments as they are taken; orders places within a stream.
+    var segmentOrder: UInt64 = 0
+    /// No commit before this one is whole any more.
+    var historyHorizon: SequenceNumber
+    /// Log blocks since the last checkpoint froze.
+    var blocksSinceCheckpoint = 0
+    /// What each root slot holds: number and commit.
+    var roots: [(number: UInt64, commit: SequenceNumber)]
+    /// The newest root's copy in the log.
+    var rootCopy: Root.Previous?
+    var recoveredFrom: Root.Commit
+    var epochPages: [PagePointer] = []
+    var epochsChanged = true
+    /// Buffers to use again.
+    var idle: [RecordBuffer] = []
+    var counters = DeviceCounters()
+
+    /// The commit of the older root: nothing after it may be lost (I7).
+    var olderRootCommit: SequenceNumber {
+        roots.map(\.commit).min() ?? SequenceNumber(0)
+    }
+}
+
+/// What the device did since it was opened.
+public struct DeviceCounters: Sendable, Hashable {
+    /// Blocks written by clients.
+    public var clientBlocks: UInt64 = 0
+    /// Blocks sent to the host in records, headers included.
+    public var logBlocks: UInt64 = 0
+    /// Blocks moved by the cleaner.
+    public var relocatedBlocks: UInt64 = 0
+    public var flushes: UInt64 = 0
+    public var commits: UInt64 = 0
+    public var checkpoints: UInt64 = 0
+    public init() {}
+}

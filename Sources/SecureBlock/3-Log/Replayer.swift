@@ -1,0 +1,82 @@
+/// Applies records to map and segment table exactly as sealing them did (I2).
+final class Replayer {
+    let map: LogicalMap
+    let table: SegmentTable
+    private let context: VolumeContext
+    private let epochIndex: UInt32
+
+    init(_ context: VolumeContext, epochIndex: UInt32, map: LogicalMap, table: SegmentTable) {
+        self.context = context
+        self.epochIndex = epochIndex
+        self.map = map
+        self.table = table
+    }
+
+    /// - Throws: ``VolumeError/corrupt(_:)`` for a record that contradicts map or table.
+    func apply(_ header: RecordHeader) throws(VolumeError) {
+        note(SegmentReference(segment: header.position.segment, generation: header.generation), header.stream)
+        note(header.next, header.stream)
+        for (slot, entry) in header.entries.enumerated() {
+            switch entry.kind {
+            case .data, .relocation:
+                let block = try logicalBlock(entry.address, header)
+                let place = LogPosition(
+                    segment: header.position.segment, block: header.position.block + 1 + UInt32(slot))
+                try load(block)
+                let present = map.entry(block)
+                map.set(block, MapEntry(block: context.geometry.physical(place), slot: slot))
+                table.gainLive(header.position.segment)
+                try lose(present, header)
+            case .discard:
+                let first = try logicalBlock(entry.address, header)
+                guard entry.discardCount <= map.logicalBlocks - first.rawValue else {
+                    throw .corrupt("record \(header.sequence.rawValue) discards past the device's end")
+                }
+                for offset in 0..<entry.discardCount {
+                    let block = LogicalBlock(first.rawValue + offset)
+                    try load(block)
+                    try lose(map.entry(block), header)
+                    map.set(block, .none)
+                }
+            case .null, .mapPage, .tablePage, .epochPage, .root:
+                break
+            }
+        }
+        table[header.position.segment].lastRecord = header.sequence
+    }
+
+    private func logicalBlock(_ address: UInt64, _ header: RecordHeader) throws(VolumeError) -> LogicalBlock {
+        guard address < map.logicalBlocks else {
+            throw .corrupt("record \(header.sequence.rawValue) names a block past the device's end")
+        }
+        return LogicalBlock(address)
+    }
+
+    /// A segment was taken into use.
+    private func note(_ reference: SegmentReference, _ stream: StreamID) {
+        var entry = table[reference.segment]
+        guard entry.generation != reference.generation || entry.epochIndex != epochIndex || entry.state != .used
+        else { return }
+        entry.state = .used
+        entry.stream = stream
+        entry.generation = reference.generation
+        entry.epochIndex = epochIndex
+        table[reference.segment] = entry
+    }
+
+    private func lose(_ entry: MapEntry, _ header: RecordHeader) throws(VolumeError) {
+        guard entry.isMapped else { return }
+        guard let position = context.geometry.position(entry.block),
+            table.loseLive(position.segment, header.sequence)
+        else {
+            throw .corrupt(
+                "record \(header.sequence.rawValue) replaces \(entry.block), which the segment table has not in use")
+        }
+    }
+
+    private func load(_ block: LogicalBlock) throws(VolumeError) {
+        guard let leaf = map.missingLeaf(block, count: 1) else { return }
+        let buffer = try context.page(map.tree.leaf(leaf), BlockAssociation(.mapPage, address: UInt64(leaf)))
+        map.install(leaf: leaf, LeafPage(bytes: UnsafeRawBufferPointer(buffer.bytes)))
+    }
+}

@@ -1,0 +1,213 @@
+// Appending: slots of the open record, sealing in order, the way to the host. Everything here runs with the monitor
+// held, but for what its name says.
+
+extension SecureDevice {
+    /// How far into the reserve an append may go (I10).
+    enum Allowance {
+        /// Client data: stops while commits and checkpoints can still be made.
+        case data
+        /// The cleaner: goes further, as it gives back more than it takes.
+        case cleaning
+        /// Commits, discards and checkpoints.
+        case metadata
+    }
+
+    /// Segments that stay free for others.
+    func reserved(_ allowance: Allowance) -> Int {
+        switch allowance {
+        case .data: 8
+        case .cleaning: 4
+        case .metadata: 0
+        }
+    }
+
+    /// Gives out up to `wanted` slots of the stream's open record.
+    func reserve(_ id: StreamID, _ wanted: Int, _ allowance: Allowance) throws(DeviceError)
+        -> (record: RecordBuffer, slot: Int, count: Int)
+    {
+        let index = Int(id.rawValue)
+        if let open = log.streams[index].open, open.room == 0 { try closeOpen(id) }
+        if log.streams[index].open == nil { try beginRecord(id, needsRoom: true, allowance) }
+        guard let open = log.streams[index].open else { preconditionFailure("a record was begun") }
+        let count = min(wanted, open.room)
+        return (open, open.reserve(count), count)
+    }
+
+    /// Opens a new record at the stream's position, in its next segment when this one is at its end.
+    func beginRecord(_ id: StreamID, needsRoom: Bool, _ allowance: Allowance) throws(DeviceError) {
+        let index = Int(id.rawValue)
+        let blocks = context.geometry.segmentBlocks
+        if Int(log.streams[index].at.block) + (needsRoom ? 2 : 1) > blocks {
+            // The next segment is taken before this one is left, so that a failure changes nothing.
+            let next = try takeSegment(id, allowance)
+            let old = log.streams[index].at.segment
+            let entered = log.streams[index].next
+            log.streams[index].at = LogPosition(segment: entered.segment, block: 0)
+            log.streams[index].generation = entered.generation
+            log.streams[index].next = next
+            if old != entered.segment { table[volatile: old].holds.remove(.stream) }
+        }
+        let stream = log.streams[index]
+        let record = log.idle.popLast() ?? RecordBuffer(capacity: context.geometry.recordBlocks - 1)
+        record.begin(
+            id, at: stream.at, stream.generation, epochIndex: log.epochIndex, next: stream.next,
+            segmentBlocks: blocks)
+        table[volatile: stream.at.segment].recordsInMemory += 1
+        log.streams[index].open = record
+    }
+
+    /// Takes a segment into use for `id` (I7): generation, epoch and host space are settled before anything is sealed.
+    func takeSegment(_ id: StreamID, _ allowance: Allowance) throws(DeviceError) -> SegmentReference {
+        let (best, reusable) = table.candidate(
+            durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
+        log.commitWanted = reusable <= reserved(.data) + 4
+        guard let segment = best, reusable > reserved(allowance) else { throw .noSpace }
+        let first = context.geometry.physical(LogPosition(segment: segment, block: 0))
+        do {
+            try context.host.allocate(
+                offset: context.offset(first), byteCount: UInt64(context.geometry.segmentBytes))
+        } catch HostError.noSpace {
+            throw .noSpace
+        } catch {
+            setLatch("allocating segment \(segment): \(error)")
+            throw .latched("allocating segment \(segment): \(error)")
+        }
+        var entry = table[segment]
+        if entry.state == .used {
+            log.historyHorizon = max(log.historyHorizon, entry.lastDeath, entry.lastRecord)
+        }
+        entry.state = .used
+        entry.stream = id
+        entry.generation = Generation(entry.generation.rawValue + 1)
+        entry.epochIndex = log.epochIndex
+        table[segment] = entry
+        log.segmentOrder += 1
+        table[volatile: segment].holds.insert(.stream)
+        table[volatile: segment].order = log.segmentOrder
+        return SegmentReference(segment: segment, generation: entry.generation)
+    }
+
+    /// Ends the stream's open record: it is sealed as soon as all its slots are published.
+    func closeOpen(_ id: StreamID, flags: RecordHeader.Flags = []) throws(DeviceError) {
+        let index = Int(id.rawValue)
+        guard let open = log.streams[index].open else { return }
+        open.isClosed = true
+        open.flags.formUnion(flags)
+        log.streams[index].at.block = open.base.block + 1 + UInt32(open.dataBlocks)
+        log.streams[index].open = nil
+        log.streams[index].queue.append(open)
+        try sealReady(id)
+    }
+
+    /// Seals the stream's closed records whose slots are all published, in the order of their places.
+    func sealReady(_ id: StreamID) throws(DeviceError) {
+        let index = Int(id.rawValue)
+        var sealed = false
+        while let record = log.streams[index].queue.first, record.pending == 0 {
+            log.streams[index].queue.removeFirst()
+            try seal(record)
+            sealed = true
+        }
+        if sealed { monitor.broadcast() }
+    }
+
+    /// Gives a record its sequence and its place in the chain, settles what it makes live and dead, and sends it off.
+    private func seal(_ record: RecordBuffer) throws(DeviceError) {
+        let sequence = SequenceNumber(log.last.sequence.rawValue + 1)
+        var entries: [RecordEntry] = []
+        entries.reserveCapacity(record.slots)
+        let dataBlocks = record.dataBlocks
+        for slot in 0..<record.slots {
+            guard var entry = record.entries[slot] else { preconditionFailure("a slot was never published (I2)") }
+            settle(&entry, slot, record, sequence)
+            entries.append(entry)
+        }
+        let physical = context.geometry.physical(record.base)
+        var header = RecordHeader(
+            dataBlocks: dataBlocks, epoch: log.epoch.identifier, sequence: sequence, position: record.base,
+            generation: record.generation, previousTag: log.last.tag, flags: record.flags, stream: record.stream,
+            durable: log.durable, next: record.next, timeMilliseconds: options.clock(), entries: entries)
+        do {
+            guard let key = try context.epochs.key(record.epochIndex) else {
+                preconditionFailure("the epoch we seal under is in the table")
+            }
+            try header.seal(into: record.blocks.slice(0, blockBytes), at: physical, key)
+        } catch {
+            setLatch("sealing record \(sequence.rawValue): \(error)")
+            throw .latched("sealing record \(sequence.rawValue): \(error)")
+        }
+        record.sequence = sequence
+        for slot in 0..<record.slots { record.entries[slot] = entries[slot] }
+        let isAloneSinceFlush = log.durable == log.last.sequence && log.inFlight.isEmpty
+        log.last = Root.Commit(sequence: sequence, tag: header.tag)
+        table[record.base.segment].lastRecord = sequence
+        if record.flags.contains(.commit) {
+            log.ordered.append(log.last)
+            log.lastCommit = log.last
+            log.counters.commits += 1
+        }
+        log.counters.logBlocks += UInt64(dataBlocks + 1)
+        log.blocksSinceCheckpoint += dataBlocks + 1
+        // One durable write does the work of write and flush when nothing else waits to become durable (I5).
+        record.isDurableWrite = record.flags.contains(.commit) && isAloneSinceFlush
+        record.write = context.host.beginWrite(
+            at: context.offset(physical), record.stored, durable: record.isDurableWrite)
+        log.inFlight.append(record)
+        reap()
+    }
+
+    /// What sealing a slot does to live counts, and to a relocation that lost its race.
+    private func settle(
+        _ entry: inout RecordEntry, _ slot: Int, _ record: RecordBuffer, _ sequence: SequenceNumber
+    ) {
+        let own = MapEntry(block: context.geometry.physical(record.position(slot: slot)), slot: slot)
+        switch entry.kind {
+        case .data:
+            table.gainLive(record.base.segment)
+            lose(record.replaced[slot], sequence)
+        case .relocation:
+            let block = LogicalBlock(entry.address)
+            if map.entry(block) == record.replaced[slot] {
+                map.set(block, own)
+                table.gainLive(record.base.segment)
+                lose(record.replaced[slot], sequence)
+                log.counters.relocatedBlocks += 1
+                log.hasUncommitted = true
+            } else {
+                entry = RecordEntry(BlockAssociation(.null, address: entry.address), tag: entry.tag)
+            }
+        case .null, .mapPage, .tablePage, .epochPage, .root, .discard:
+            break
+        }
+    }
+
+    /// The block at `entry` died with record `sequence`.
+    func lose(_ entry: MapEntry, _ sequence: SequenceNumber) {
+        guard entry.isMapped else { return }
+        guard let position = context.geometry.position(entry.block), table.loseLive(position.segment, sequence)
+        else {
+            setLatch("the map has \(entry.block) in use, the segment table does not")
+            return
+        }
+    }
+
+    /// Lets go of records at the head of the line whose writes have succeeded.
+    func reap() {
+        while let first = log.inFlight.first, first.hasSucceeded {
+            log.inFlight.removeFirst()
+            if first.isDurableWrite { log.durable = max(log.durable, first.sequence) }
+            retire(first)
+        }
+    }
+
+    /// A record is on the host: its tags are kept, its buffer is used again.
+    func retire(_ record: RecordBuffer) {
+        table[volatile: record.base.segment].recordsInMemory -= 1
+        if record.stream != .meta, record.dataBlocks > 0 {
+            tagCache.insert(
+                header: context.geometry.physical(record.base),
+                TagCache.Tags(generation: record.generation, tags: record.entries.map { $0?.tag ?? .zero }))
+        }
+        if record.readers == 0, log.idle.count < 16 { log.idle.append(record) }
+    }
+}

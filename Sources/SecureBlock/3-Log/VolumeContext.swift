@@ -1,0 +1,45 @@
+/// What every part of an opened volume needs to reach and verify stored blocks. Immutable.
+package final class VolumeContext: Sendable {
+    package let host: any BlockHost
+    package let superblock: Superblock
+    package let superblockDigest: [UInt8]
+    package let keys: VolumeKeys
+    package let geometry: Geometry
+    package let epochs: EpochTable
+
+    package init(
+        host: any BlockHost, superblock: Superblock, superblockDigest: [UInt8], keys: VolumeKeys, geometry: Geometry,
+        epochs: EpochTable
+    ) {
+        self.host = host
+        self.superblock = superblock
+        self.superblockDigest = superblockDigest
+        self.keys = keys
+        self.geometry = geometry
+        self.epochs = epochs
+    }
+
+    package func offset(_ block: PhysicalBlock) -> UInt64 { block.rawValue * UInt64(blockBytes) }
+
+    /// How reading one verified block ended.
+    package enum PageResult {
+        case verified(AlignedBuffer)
+        /// The tag does not match, or the pointer names no segment or epoch.
+        case mismatch
+        case host(HostError)
+    }
+
+    /// Reads and opens a page of the map, of the segment table, or a root's copy.
+    package func readPage(_ pointer: PagePointer, _ association: BlockAssociation) throws(SealError) -> PageResult {
+        guard geometry.position(pointer.block) != nil, let key = try epochs.key(pointer.epochIndex) else {
+            return .mismatch
+        }
+        let buffer = AlignedBuffer(byteCount: blockBytes)
+        do { try host.read(at: offset(pointer.block), into: buffer.bytes) } catch { return .host(error) }
+        guard let start = buffer.bytes.baseAddress else { preconditionFailure("a page is a block") }
+        let isAuthentic = try key.open(
+            UnsafeRawBufferPointer(buffer.bytes), into: start, at: pointer.block, pointer.generation, as: association,
+            tag: pointer.tag)
+        return isAuthentic ? .verified(buffer) : .mismatch
+    }
+}

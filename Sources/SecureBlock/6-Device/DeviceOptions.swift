@@ -1,0 +1,57 @@
+/// What `create` makes.
+public struct VolumeOptions: Sendable {
+    /// Size of the virtual device in bytes, a multiple of ``blockBytes``.
+    public var logicalBytes: UInt64
+    /// Size of a segment in bytes; a power of two, 64 KiB to 64 MiB.
+    public var segmentBytes: Int = 4 << 20
+    /// Space beyond the logical size, in per mille of it, for the cleaner and what commits hold.
+    public var sparePerMille: Int = 100
+    public init(logicalBytes: UInt64) { self.logicalBytes = logicalBytes }
+}
+
+/// How a volume is opened.
+public enum OpenMode: Sendable, Hashable {
+    case readWrite
+    case readOnly
+    /// Read-only, as of an earlier commit that the chain still holds.
+    case readOnlyAt(SequenceNumber)
+}
+
+/// How an opened device behaves.
+public struct DeviceOptions: Sendable {
+    /// Who writes checkpoints.
+    public enum Maintenance: Sendable {
+        /// A thread of the device's own.
+        case background
+        /// The caller that waits for a commit: the same calls always lead to the same host writes.
+        case inline
+    }
+    public var maintenance: Maintenance = .background
+    /// Memory for record tags, in bytes.
+    public var tagCacheBytes = 16 << 20
+    /// Log bytes between two checkpoints; `nil`: 64 MiB, or a sixteenth of a volume smaller than 1 GiB.
+    public var checkpointIntervalBytes: Int?
+    /// Open a volume that was used with an anchor although none is given: freshness is then not checked.
+    public var acceptsMissingAnchor = false
+    /// Milliseconds since the epoch, for commit times.
+    public var clock: @Sendable () -> UInt64 = systemMilliseconds
+    public init() {}
+}
+
+/// Facts found while opening.
+struct OpenFacts: Sendable {
+    /// Superblock copies that are damaged.
+    var damagedSuperblocks: [Int] = []
+    /// Root slots that did not verify.
+    var damagedRoots: [Int] = []
+    /// Key slots whose checksum fails.
+    var damagedKeySlots: [Int] = []
+    /// The key slot that opened the volume.
+    var usedKeySlot = 0
+    var keySlots: [KeySlotStatus] = []
+    var keySlotDigests: [Tag] = []
+    /// Where this opening's branch begins.
+    var recoveredFrom = Root.Commit(sequence: SequenceNumber(0), tag: .zero)
+    /// Records after the last commit that recovery gave up.
+    var cutRecords = 0
+}

@@ -1,0 +1,89 @@
+/// What recovery found, ready for a new epoch to begin on it.
+struct RecoveredState {
+    var end: Root.Commit
+    var map: LogicalMap
+    var table: SegmentTable
+    /// What each slot holds now; number 0 for nothing.
+    var roots: [(number: UInt64, commit: SequenceNumber)]
+    var rootCopy: Root.Previous?
+    var historyHorizon: SequenceNumber
+    /// What the anchor holds.
+    var anchored: Root.Commit?
+}
+
+extension SecureDevice {
+    /// Begins a new epoch on a recovered state, in the order that I11 asks for: what the state stands on is flushed; new
+    /// epoch, a commit, pages, flush; root into one slot, flush; into the other, flush; the anchor; and only then is
+    /// anything served. Without any one of these a second crash could lose an acknowledged commit.
+    static func begin(
+        _ context: VolumeContext, _ state: RecoveredState, mode: OpenMode, options: DeviceOptions,
+        anchor: (any Anchor)?, facts: OpenFacts
+    ) throws(VolumeError) -> SecureDevice {
+        do {
+            try context.host.flush()
+            let epoch = Epoch(identifier: try Self.randomTag())
+            let used = Set((0..<UInt32(state.table.count)).map { state.table[$0].epochIndex })
+            if context.epochs.epochs.count >= Epoch.perPage { context.epochs.prune { used.contains($0) } }
+            guard let epochIndex = context.epochs.add(epoch) else {
+                throw VolumeError.corrupt("\(Epoch.maximumCount) epochs are in use")
+            }
+            let log = LogState(
+                epoch: epoch, epochIndex: epochIndex, last: state.end, lastCommit: state.end,
+                durable: state.end.sequence, acknowledged: state.end, anchored: state.anchored,
+                historyHorizon: state.historyHorizon, roots: state.roots, rootCopy: state.rootCopy,
+                recoveredFrom: state.end)
+            var facts = facts
+            facts.recoveredFrom = state.end
+            let device = SecureDevice(
+                context: context, mode: mode, options: options, anchor: anchor, facts: facts, map: state.map,
+                table: state.table, log: log)
+            try device.openStreams()
+            try device.commitRecovery()
+            return device
+        } catch let error as VolumeError {
+            throw error
+        } catch let error as HostError {
+            throw .host(error)
+        } catch let error as DeviceError {
+            throw .device(error)
+        } catch {
+            throw .crypto("\(error)")
+        }
+    }
+
+    private static func randomTag() throws(SealError) -> Tag {
+        let bytes = try Random.bytes(Tag.byteCount)
+        return bytes.withUnsafeBytes { Tag(loading: $0) }
+    }
+
+    /// Gives every stream its first segment and the one after.
+    private func openStreams() throws(DeviceError) {
+        try monitor.locked { () throws(DeviceError) in
+            for id in StreamID.allCases {
+                let first = try takeSegment(id, .metadata)
+                log.streams.append(
+                    LogState.Stream(
+                        at: LogPosition(segment: first.segment, block: 0), generation: first.generation,
+                        next: try takeSegment(id, .metadata)))
+            }
+        }
+    }
+
+    /// The first commit of the epoch: the recovered state, under the new key.
+    private func commitRecovery() throws(DeviceError) {
+        let commit = try monitor.locked { () throws(DeviceError) -> Root.Commit in
+            let commit = try withBarrier { () throws(DeviceError) -> Root.Commit in
+                log.commitWanted = false
+                log.blocksSinceCheckpoint = 0
+                let commit = try orderCommit()
+                if checkpoint == nil { freeze(at: commit, fillsBothSlots: true) }
+                return commit
+            }
+            isMaintaining = true
+            return commit
+        }
+        try writeCheckpoint(isRecovery: true)
+        monitor.locked { isMaintaining = false }
+        try awaitDurable(commit.sequence)
+    }
+}

@@ -1,0 +1,249 @@
+/// The state of one commit on its way into a root.
+final class Checkpoint {
+    let commit: Root.Commit
+    let timeMilliseconds: UInt64
+    let mapPages: [(leaf: Int, page: LeafPage)]
+    let tablePages: [(page: Int, bytes: AlignedBuffer)]
+    let epochPages: [AlignedBuffer]
+    let streams: [Root.Stream]
+    let historyHorizon: SequenceNumber
+    /// Both slots get this state at once: space is short, and what the older root holds is to come free.
+    let fillsBothSlots: Bool
+
+    init(
+        commit: Root.Commit, timeMilliseconds: UInt64, mapPages: [(leaf: Int, page: LeafPage)],
+        tablePages: [(page: Int, bytes: AlignedBuffer)], epochPages: [AlignedBuffer], streams: [Root.Stream],
+        historyHorizon: SequenceNumber, fillsBothSlots: Bool
+    ) {
+        self.commit = commit
+        self.timeMilliseconds = timeMilliseconds
+        self.mapPages = mapPages
+        self.tablePages = tablePages
+        self.epochPages = epochPages
+        self.streams = streams
+        self.historyHorizon = historyHorizon
+        self.fillsBothSlots = fillsBothSlots
+    }
+}
+
+extension SecureDevice {
+    var checkpointIntervalBlocks: Int {
+        let chosen =
+            options.checkpointIntervalBytes
+            ?? min(64 << 20, Int(context.geometry.volumeBytes / 16))
+        return max(chosen / blockBytes, 16)
+    }
+
+    /// Freezes the state of a commit just ordered when a checkpoint is due and none runs. Call within the barrier of
+    /// that commit: memory is then exactly what replay up to it gives (I2).
+    func freezeIfDue(at commit: Root.Commit) {
+        guard checkpoint == nil, log.last == commit,
+            log.commitWanted || log.blocksSinceCheckpoint >= checkpointIntervalBlocks
+        else { return }
+        freeze(at: commit, fillsBothSlots: log.commitWanted)
+    }
+
+    func freeze(at commit: Root.Commit, fillsBothSlots: Bool) {
+        precondition(checkpoint == nil && log.last == commit)
+        checkpoint = Checkpoint(
+            commit: commit, timeMilliseconds: options.clock(), mapPages: map.freeze(), tablePages: table.freeze(),
+            epochPages: log.epochsChanged ? context.epochs.serialised() : [],
+            streams: log.streams.map {
+                Root.Stream(
+                    position: $0.firstUnsealed, generation: $0.firstUnsealedGeneration, next: $0.firstUnsealedNext)
+            },
+            historyHorizon: log.historyHorizon, fillsBothSlots: fillsBothSlots)
+        log.blocksSinceCheckpoint = 0
+        monitor.broadcast()
+    }
+
+    /// Writes the frozen state: pages, flush, root (I8). One thread at a time; call without the monitor.
+    ///
+    /// - Parameter isRecovery: the commit is a recovery's; its anchor comes last, and both slots get the root.
+    func writeCheckpoint(isRecovery: Bool = false) throws(DeviceError) {
+        guard let work = monitor.locked({ checkpoint }) else { return }
+        let isNewEpochTable = !work.epochPages.isEmpty
+        for (leaf, page) in work.mapPages {
+            let pointer = try appendPage(BlockAssociation(.mapPage, address: UInt64(leaf)), page.bytes)
+            monitor.locked {
+                map.setPointer(pointer, level: 0, index: leaf)
+                map.thaw(page)
+            }
+        }
+        for (page, bytes) in work.tablePages {
+            let pointer = try appendPage(
+                BlockAssociation(.tablePage, address: UInt64(page)), UnsafeRawBufferPointer(bytes.bytes))
+            monitor.locked { table.setPointer(pointer, level: 0, index: page) }
+        }
+        try writeInterior(.mapPage, dirty: Set(work.mapPages.map(\.leaf)))
+        try writeInterior(.tablePage, dirty: Set(work.tablePages.map(\.page)))
+        var epochPages: [PagePointer] = []
+        for (index, page) in work.epochPages.enumerated() {
+            epochPages.append(
+                try appendPage(
+                    BlockAssociation(.epochPage, address: UInt64(index)), UnsafeRawBufferPointer(page.bytes)))
+        }
+        var root = monitor.locked { () -> Root in
+            if isNewEpochTable { log.epochPages = epochPages }
+            return makeRoot(work)
+        }
+        // The copy in the log goes first: from it the next root reaches back to this one.
+        let payload = Self.payload(of: root)
+        let copy = try appendPage(
+            BlockAssociation(.root, address: work.commit.sequence.rawValue), UnsafeRawBufferPointer(payload.bytes))
+        try settleBeforeRoot(work, isRecovery: isRecovery)
+        for (index, slot) in slotsToWrite(work, isRecovery: isRecovery).enumerated() {
+            if index > 0 { root.number += 1 }
+            root.anchored = monitor.locked { log.anchored }
+            try writeRoot(root, slot: slot)
+        }
+        monitor.locked {
+            log.rootCopy = Root.Previous(pointer: copy, commit: work.commit.sequence)
+            if isNewEpochTable { log.epochsChanged = false }
+            log.counters.checkpoints += 1
+            checkpoint = nil
+            let (_, reusable) = table.candidate(
+                durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
+            log.commitWanted = reusable <= reserved(.data) + 4
+            monitor.broadcast()
+        }
+    }
+
+    /// The parents of changed pages, level by level.
+    private func writeInterior(_ kind: BlockKind, dirty leaves: Set<Int>) throws(DeviceError) {
+        var dirty = leaves
+        var level = 1
+        while true {
+            let tree = monitor.locked { kind == .mapPage ? map.tree : table.tree }
+            guard level < tree.levels.count else { return }
+            dirty = Set(dirty.map { $0 / PagePointer.perPage })
+            for index in dirty.sorted() {
+                let page = tree.serialised(level: level, index: index)
+                let pointer = try appendPage(
+                    BlockAssociation(kind, level: UInt8(level), address: UInt64(index)),
+                    UnsafeRawBufferPointer(page.bytes))
+                monitor.locked {
+                    if kind == .mapPage {
+                        map.setPointer(pointer, level: level, index: index)
+                    } else {
+                        table.setPointer(pointer, level: level, index: index)
+                    }
+                }
+            }
+            level += 1
+        }
+    }
+
+    /// Appends one page to the meta stream.
+    private func appendPage(_ association: BlockAssociation, _ bytes: UnsafeRawBufferPointer) throws(DeviceError)
+        -> PagePointer
+    {
+        let (record, slot) = try monitor.locked { () throws(DeviceError) -> (RecordBuffer, Int) in
+            try checkWritable()
+            let reserved = try reserve(.meta, 1, .metadata)
+            return (reserved.record, reserved.slot)
+        }
+        let block = context.geometry.physical(record.position(slot: slot))
+        let tag: Tag
+        do {
+            guard let key = try context.epochs.key(record.epochIndex),
+                let target = record.bytes(slot: slot).baseAddress
+            else { preconditionFailure("the epoch we seal under is in the table") }
+            tag = try key.seal(bytes, into: target, at: block, record.generation, as: association)
+        } catch {
+            let reason = "sealing a page: \(error)"
+            monitor.locked { setLatch(reason) }
+            throw .latched(reason)
+        }
+        try monitor.locked { () throws(DeviceError) in
+            record.entries[slot] = RecordEntry(association, tag: tag)
+            record.pending -= 1
+            if record.room == 0 { try closeOpen(.meta) }
+        }
+        return PagePointer(block: block, generation: record.generation, epochIndex: record.epochIndex, tag: tag)
+    }
+
+    /// Everything the root will name is durable, and so is its commit; outside recovery the anchor confirmed it (I8).
+    private func settleBeforeRoot(_ work: Checkpoint, isRecovery: Bool) throws(DeviceError) {
+        try monitor.locked { () throws(DeviceError) in try closeOpen(.meta) }
+        if !isRecovery { try awaitDurable(work.commit.sequence) }
+        monitor.lock()
+        defer { monitor.unlock() }
+        let last = log.last.sequence
+        while log.isFlushing { monitor.wait() }
+        log.isFlushing = true
+        defer {
+            log.isFlushing = false
+            monitor.broadcast()
+        }
+        try awaitWrites(through: last)
+        if log.durable < last { try flushHost() }
+    }
+
+    private func makeRoot(_ work: Checkpoint) -> Root {
+        Root(
+            number: (log.roots.map(\.number).max() ?? 0) + 1, epoch: log.epoch.identifier, epochIndex: log.epochIndex,
+            commit: work.commit, timeMilliseconds: work.timeMilliseconds, anchored: log.anchored,
+            recoveredFrom: log.recoveredFrom, streams: work.streams, logicalBlocks: context.geometry.logicalBlocks,
+            segmentCount: context.geometry.segmentCount, historyHorizon: work.historyHorizon,
+            previous: log.rootCopy, mapTop: map.tree.top, tableTop: table.tree.top, epochPages: log.epochPages,
+            keySlotDigests: facts.keySlotDigests)
+    }
+
+    /// A root as a block of the log.
+    private static func payload(of root: Root) -> AlignedBuffer {
+        let buffer = AlignedBuffer(byteCount: blockBytes)
+        var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<Root.payloadBytes]))
+        root.write(to: &writer)
+        return buffer
+    }
+
+    /// The older slot first.
+    private func slotsToWrite(_ work: Checkpoint, isRecovery: Bool) -> [Int] {
+        monitor.locked {
+            let older = log.roots[0].number <= log.roots[1].number ? 0 : 1
+            return isRecovery || work.fillsBothSlots ? [older, 1 - older] : [older]
+        }
+    }
+
+    /// Writes one slot and flushes it alone.
+    private func writeRoot(_ root: Root, slot: Int) throws(DeviceError) {
+        let sealed: AlignedBuffer
+        do {
+            guard let key = try context.epochs.key(root.epochIndex) else {
+                preconditionFailure("the epoch we seal under is in the table")
+            }
+            sealed = try root.seal(
+                key, volume: context.superblock.volume, superblockDigest: context.superblockDigest)
+        } catch {
+            let reason = "sealing root \(root.number): \(error)"
+            monitor.locked { setLatch(reason) }
+            throw .latched(reason)
+        }
+        do throws(HostError) {
+            try context.host.write(
+                at: Layout.rootSlots[slot] * UInt64(blockBytes), UnsafeRawBufferPointer(sealed.bytes))
+            try context.host.flush()
+        } catch {
+            let reason = "writing root \(root.number) to slot \(slot): \(error)"
+            monitor.locked { setLatch(reason) }
+            throw .latched(reason)
+        }
+        monitor.locked {
+            log.roots[slot] = (root.number, root.commit.sequence)
+            table.replaceHold(.root(slot: slot), with: pinnedSegments(epochPages: root.epochPages))
+        }
+    }
+
+    /// The segments that hold a page of the trees as they are in the newest root. Call with the monitor held.
+    func pinnedSegments(epochPages: [PagePointer]) -> Set<UInt32> {
+        var pinned: Set<UInt32> = []
+        let note: (PagePointer) -> Void = { [geometry = context.geometry] pointer in
+            if let position = geometry.position(pointer.block) { pinned.insert(position.segment) }
+        }
+        map.tree.forEachPage { pointer, _, _ in note(pointer) }
+        table.tree.forEachPage { pointer, _, _ in note(pointer) }
+        epochPages.forEach(note)
+        return pinned
+    }
+}

@@ -1,0 +1,143 @@
+extension SecureDevice {
+    /// A commit of this device.
+    struct Ticket: CommitTicket {
+        let device: SecureDevice
+        let sequence: SequenceNumber
+        func wait() throws(DeviceError) { try device.awaitDurable(sequence) }
+    }
+
+    /// Orders a commit: everything written and discarded before becomes durable with it, nothing after does.
+    ///
+    /// Returns once the commit has its place in the chain and is on its way to the host. Where nothing changed since
+    /// the last commit, that one's ticket is returned.
+    public func commit() throws(DeviceError) -> any CommitTicket {
+        monitor.lock()
+        defer { monitor.unlock() }
+        try checkWritable()
+        return try withBarrier { () throws(DeviceError) in
+            // While space is short, a commit of nothing still lets a checkpoint free some.
+            guard log.hasUncommitted || log.commitWanted && log.blocksSinceCheckpoint > 0 else {
+                return Ticket(device: self, sequence: log.lastCommit.sequence)
+            }
+            return Ticket(device: self, sequence: try orderCommit().sequence)
+        }
+    }
+
+    /// Seals the commit record. Call within a barrier.
+    func orderCommit() throws(DeviceError) -> Root.Commit {
+        try sealDiscards(.metadata)
+        if log.streams[0].open == nil { try beginRecord(.user, needsRoom: false, .metadata) }
+        try closeOpen(.user, flags: .commit)
+        while !log.streams[0].queue.isEmpty {
+            try checkWritable()
+            monitor.wait()
+        }
+        log.hasUncommitted = false
+        freezeIfDue(at: log.lastCommit)
+        return log.lastCommit
+    }
+
+    /// Returns once commit `sequence` is durable and the anchor names it or a later one.
+    func awaitDurable(_ sequence: SequenceNumber) throws(DeviceError) {
+        monitor.lock()
+        while log.acknowledged.sequence < sequence {
+            if let latch {
+                monitor.unlock()
+                throw .latched(latch)
+            }
+            if log.isFlushing {
+                monitor.wait()
+                continue
+            }
+            log.isFlushing = true
+            do throws(DeviceError) {
+                try makeDurable(sequence)
+                log.isFlushing = false
+                monitor.broadcast()
+            } catch {
+                log.isFlushing = false
+                monitor.broadcast()
+                monitor.unlock()
+                throw error
+            }
+        }
+        let runsInline = checkpoint != nil && maintenance == nil && !isMaintaining
+        monitor.unlock()
+        if runsInline { try runCheckpointInline() }
+    }
+
+    /// Flushes, for everybody who waits, and confirms the newest commit that became durable. Call with the monitor
+    /// held, by one thread at a time.
+    private func makeDurable(_ sequence: SequenceNumber) throws(DeviceError) {
+        try awaitWrites(through: log.last.sequence)
+        if log.durable < sequence { try flushHost() }
+        guard let newest = log.ordered.last(where: { $0.sequence <= log.durable }) else { return }
+        try confirm(newest)
+        log.ordered.removeAll { $0.sequence <= newest.sequence }
+        if log.acknowledged.sequence < newest.sequence { log.acknowledged = newest }
+    }
+
+    /// Moves the anchor to `commit`.
+    private func confirm(_ commit: Root.Commit) throws(DeviceError) {
+        guard let anchor else { return }
+        let volume = context.superblock.volume
+        let expected = log.anchored.map { AnchorValue(volume: volume, sequence: $0.sequence, tag: $0.tag) }
+        if let expected, expected.sequence >= commit.sequence { return }
+        let value = AnchorValue(volume: volume, sequence: commit.sequence, tag: commit.tag)
+        monitor.unlock()
+        var failure: AnchorError?
+        do { try anchor.compareAndSwap(expected: expected, new: value) } catch { failure = error }
+        monitor.lock()
+        if let failure {
+            setLatch("the anchor did not confirm commit \(commit.sequence.rawValue): \(failure)")
+            throw .latched("the anchor did not confirm commit \(commit.sequence.rawValue): \(failure)")
+        }
+        log.anchored = commit
+    }
+
+    /// Makes all writes that completed before this call durable (I5). Call with the monitor held and every record up
+    /// to `log.last`, as it is now, written.
+    func flushHost() throws(DeviceError) {
+        let upTo = log.inFlight.first.map { SequenceNumber($0.sequence.rawValue - 1) } ?? log.last.sequence
+        monitor.unlock()
+        var failure: HostError?
+        do { try context.host.flush() } catch { failure = error }
+        monitor.lock()
+        log.counters.flushes += 1
+        if let failure {
+            // What a failed flush left behind is unknown, and a second one may lie (fsync's lost errors): no retry.
+            setLatch("flush failed: \(failure)")
+            throw .latched("flush failed: \(failure)")
+        }
+        if log.durable < upTo { log.durable = upTo }
+    }
+
+    /// Waits until every record up to `sequence` is written. Call with the monitor held.
+    func awaitWrites(through sequence: SequenceNumber) throws(DeviceError) {
+        while let first = log.inFlight.first, first.sequence <= sequence { try awaitOldestWrite() }
+    }
+
+    /// Waits for the first record in flight. A write that failed is tried again with the same bytes (I13), then latches.
+    /// Call with the monitor held; it is released meanwhile.
+    func awaitOldestWrite() throws(DeviceError) {
+        reap()
+        guard let record = log.inFlight.first, let write = record.write else { return }
+        monitor.unlock()
+        var failure: HostError?
+        do { try write.wait() } catch { failure = error }
+        monitor.lock()
+        if let latch { throw .latched(latch) }
+        guard let failure, log.inFlight.first === record, record.write === write else {
+            reap()
+            return
+        }
+        record.attempts += 1
+        guard record.attempts <= 2 else {
+            setLatch("record \(record.sequence.rawValue) could not be written: \(failure)")
+            throw .latched("record \(record.sequence.rawValue) could not be written: \(failure)")
+        }
+        record.isDurableWrite = false
+        record.write = context.host.beginWrite(
+            at: context.offset(context.geometry.physical(record.base)), record.stored, durable: false)
+    }
+}

@@ -1,0 +1,76 @@
+extension SecureDevice {
+    public func discard(_ first: LogicalBlock, count: UInt64) throws(DeviceError) {
+        try checkRange(first, count: count)
+        guard count > 0 else { return }
+        try loadMap(first, count: count)
+        monitor.lock()
+        defer { monitor.unlock() }
+        try withBarrier { () throws(DeviceError) in
+            // Forgetting what is not there needs no record.
+            var start: UInt64?
+            for offset in 0...count {
+                let isMapped = offset < count && map.entry(LogicalBlock(first.rawValue + offset)).isMapped
+                if isMapped, start == nil { start = offset }
+                if !isMapped, let run = start {
+                    try addDiscard(LogicalBlock(first.rawValue + run), count: offset - run)
+                    start = nil
+                }
+            }
+        }
+    }
+
+    /// Notes a run of mapped blocks for the next discard record, and unmaps it.
+    private func addDiscard(_ first: LogicalBlock, count: UInt64) throws(DeviceError) {
+        if log.discards.count == RecordHeader.maximumEntries { try sealDiscards(.metadata) }
+        if log.discards.isEmpty, log.streams[0].open != nil { try closeAndDrainUser() }
+        log.discards.append(.discard(first, count: count))
+        // The deaths belong to the discard record; its sequence is at least the next one. As commits wait for it, the
+        // exact number makes no difference to when the space may be used again.
+        let sequence = SequenceNumber(log.last.sequence.rawValue + 1)
+        for offset in 0..<count {
+            let block = LogicalBlock(first.rawValue + offset)
+            lose(map.entry(block), sequence)
+            map.set(block, .none)
+        }
+        log.hasUncommitted = true
+    }
+
+    /// Writes the noted discards as a record of their own. Call within a barrier.
+    func sealDiscards(_ allowance: Allowance) throws(DeviceError) {
+        guard !log.discards.isEmpty else { return }
+        try closeAndDrainUser()
+        try beginRecord(.user, needsRoom: false, allowance)
+        guard let record = log.streams[0].open else { preconditionFailure("a record was begun") }
+        record.flags = .discard
+        for discard in log.discards {
+            record.entries.append(discard)
+            record.replaced.append(.none)
+        }
+        log.discards.removeAll(keepingCapacity: true)
+        try closeOpen(.user)
+    }
+
+    /// Ends the user stream's open record and waits until all its records are sealed. Call within a barrier.
+    func closeAndDrainUser() throws(DeviceError) {
+        try closeOpen(.user)
+        while !log.streams[0].queue.isEmpty {
+            try checkWritable()
+            monitor.wait()
+        }
+    }
+
+    /// Runs `body` while no writer gets slots of the user stream. Call with the monitor held; it is released at waits.
+    func withBarrier<Result>(_ body: () throws(DeviceError) -> Result) throws(DeviceError) -> Result {
+        while log.hasBarrier {
+            try checkWritable()
+            monitor.wait()
+        }
+        try checkWritable()
+        log.hasBarrier = true
+        defer {
+            log.hasBarrier = false
+            monitor.broadcast()
+        }
+        return try body()
+    }
+}

@@ -1,0 +1,123 @@
+import Glibc
+
+extension SecureDevice {
+    /// Starts the thread that writes checkpoints, where the options ask for one.
+    func startMaintenance() throws(HostError) {
+        guard options.maintenance == .background, mode == .readWrite else { return }
+        guard let thread = HostThread({ [self] in maintain() }) else {
+            throw .failed(call: "pthread_create", errno: EAGAIN, offset: nil)
+        }
+        monitor.locked { maintenance = thread }
+    }
+
+    /// The thread's body. It holds the device alive; ``close()`` ends it.
+    private func maintain() {
+        while true {
+            monitor.lock()
+            while checkpoint == nil, !maintenanceStops { monitor.wait() }
+            let isAsked = checkpoint != nil && latch == nil
+            let stops = maintenanceStops
+            monitor.unlock()
+            if isAsked {
+                do throws(DeviceError) {
+                    try writeCheckpoint()
+                } catch { abandonCheckpoint(error) }
+            } else {
+                monitor.locked { checkpoint = nil }
+            }
+            if stops { return }
+        }
+    }
+
+    /// A checkpoint that fails leaves the roots as they are; the device is latched already, or latches now.
+    private func abandonCheckpoint(_ error: DeviceError) {
+        monitor.locked {
+            setLatch("checkpoint: \(error)")
+            checkpoint = nil
+        }
+    }
+
+    /// Writes the pending checkpoint on this thread.
+    func runCheckpointInline() throws(DeviceError) {
+        monitor.lock()
+        guard checkpoint != nil, !isMaintaining else {
+            monitor.unlock()
+            return
+        }
+        isMaintaining = true
+        monitor.unlock()
+        defer {
+            monitor.locked {
+                isMaintaining = false
+                monitor.broadcast()
+            }
+        }
+        do throws(DeviceError) {
+            try writeCheckpoint()
+        } catch {
+            abandonCheckpoint(error)
+            throw error
+        }
+    }
+
+    /// Makes everything durable, writes a last checkpoint, and lets go of the host.
+    ///
+    /// What was written since the last commit is **not** committed: only the client commits.
+    /// - Throws: what kept the last checkpoint from being written; the host is released all the same, and the volume
+    ///   opens at its last acknowledged commit.
+    public func close() throws(DeviceError) {
+        monitor.lock()
+        guard !isClosed else {
+            monitor.unlock()
+            return
+        }
+        let thread = maintenance
+        maintenanceStops = true
+        monitor.broadcast()
+        monitor.unlock()
+        thread?.join()
+        monitor.locked { maintenance = nil }
+
+        var failure: DeviceError?
+        if mode == .readWrite {
+            do throws(DeviceError) { try finish() } catch { failure = error }
+        }
+        monitor.locked {
+            isClosed = true
+            monitor.broadcast()
+        }
+        context.host.close()
+        if let failure { throw failure }
+    }
+
+    /// The last checkpoint of a writer, when something was committed since the one before.
+    private func finish() throws(DeviceError) {
+        monitor.lock()
+        if let latch {
+            monitor.unlock()
+            throw .latched(latch)
+        }
+        let ordered = log.ordered.last
+        monitor.unlock()
+        if let ordered { try awaitDurable(ordered.sequence) }
+        try runCheckpointInline()
+        monitor.lock()
+        // Where nothing waits for the client's commit, one more commit is the same state, and a checkpoint can be of it.
+        let isNew = log.acknowledged.sequence > (log.roots.map(\.commit).max() ?? SequenceNumber(0))
+        guard isNew, !log.hasUncommitted else {
+            monitor.unlock()
+            return
+        }
+        do throws(DeviceError) {
+            try withBarrier { () throws(DeviceError) in
+                log.blocksSinceCheckpoint = Int.max / 2
+                _ = try orderCommit()
+            }
+        } catch {
+            monitor.unlock()
+            throw error
+        }
+        monitor.unlock()
+        try runCheckpointInline()
+    }
+}

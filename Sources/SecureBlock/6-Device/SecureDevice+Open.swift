@@ -1,0 +1,128 @@
+extension SecureDevice {
+    /// Opens a volume and recovers it to its last commit.
+    ///
+    /// For writing, a new epoch begins on that state and is durable on return; reading only changes nothing on the host.
+    /// The device owns `host` from here on and closes it with ``close()``; when this throws, the host stays open.
+    ///
+    /// - Parameters:
+    ///   - anchor: what this volume is anchored in, if it is. An unused one is taken up by a volume that has none.
+    ///   - mode: for writing, for reading, or an earlier commit for reading.
+    public static func open(
+        _ host: any BlockHost, credential: Credential, anchor: (any Anchor)? = nil, mode: OpenMode = .readWrite,
+        options: DeviceOptions = DeviceOptions()
+    ) throws(VolumeError) -> SecureDevice {
+        let unlocked = try UnlockedVolume(host, credential: credential, forWriting: mode == .readWrite)
+        let newest = unlocked.newest
+        let anchored = try checkAnchor(anchor, unlocked, mode: mode, options: options)
+        var facts = unlocked.facts
+        let context = unlocked.context
+
+        if case .readOnlyAt(let target) = mode {
+            let (root, bound) = try HistoryWalk(unlocked).root(for: target)
+            guard target <= bound else { throw .noSuchCommit(target) }
+            let forward = try RollForward(context, from: root, anchor: nil, target: target)
+            let (map, table) = try replay(forward.records, on: root, context)
+            return SecureDevice(
+                context: context, mode: mode, options: options, anchor: nil, facts: facts, map: map, table: table,
+                log: LogState(readingAt: forward.end, root: root, slots: unlocked.slots))
+        }
+
+        let forward = try RollForward(context, from: newest, anchor: anchored)
+        facts.cutRecords = forward.cut.count
+        let (map, table) = try replay(forward.records, on: newest, context)
+        guard mode == .readWrite else {
+            return SecureDevice(
+                context: context, mode: mode, options: options, anchor: anchor, facts: facts, map: map, table: table,
+                log: LogState(readingAt: forward.end, root: newest, slots: unlocked.slots))
+        }
+        // Until both slots are replaced, what either root needs must stay (I7).
+        for header in forward.cut where table[header.position.segment].lastRecord < header.sequence {
+            table[header.position.segment].lastRecord = header.sequence
+        }
+        for slot in unlocked.slots { holdPages(of: slot, in: table, unlocked) }
+        let state = RecoveredState(
+            end: forward.end, map: map, table: table,
+            roots: (0..<2).map { index in
+                unlocked.slots.first { $0.slot == index }
+                    .map { (number: $0.root.number, commit: $0.root.commit.sequence) }
+                    ?? (number: 0, commit: newest.commit.sequence)
+            },
+            rootCopy: forward.rootCopy ?? newest.previous,
+            historyHorizon: newest.historyHorizon,
+            anchored: anchored.map { Root.Commit(sequence: $0.sequence, tag: $0.tag) })
+        let device = try begin(context, state, mode: mode, options: options, anchor: anchor, facts: facts)
+        do { try device.startMaintenance() } catch { throw .host(error) }
+        return device
+    }
+
+    /// What the anchor holds, checked for being this volume's.
+    private static func checkAnchor(
+        _ anchor: (any Anchor)?, _ unlocked: UnlockedVolume, mode: OpenMode, options: DeviceOptions
+    ) throws(VolumeError) -> AnchorValue? {
+        guard let anchor else {
+            guard unlocked.newest.anchored == nil || options.acceptsMissingAnchor else { throw .anchorRequired }
+            return nil
+        }
+        let value: AnchorValue?
+        do { value = try anchor.load() } catch { throw .anchorUnavailable("\(error)") }
+        guard let value else {
+            guard unlocked.newest.anchored == nil || options.acceptsMissingAnchor else {
+                throw .anchorUnavailable("\(anchor) is empty, but the volume was anchored")
+            }
+            return nil
+        }
+        guard value.volume == unlocked.context.superblock.volume else { throw .anchorOfAnotherVolume }
+        return value
+    }
+
+    /// The state of the last of `records`, from the root's pages and what the records say.
+    static func replay(_ records: [RecordHeader], on root: Root, _ context: VolumeContext)
+        throws(VolumeError) -> (LogicalMap, SegmentTable)
+    {
+        let tree = try PageTree.load(
+            kind: .mapPage, leafCount: LogicalMap.leafCount(logicalBlocks: root.logicalBlocks), top: root.mapTop,
+            context)
+        let replayer = Replayer(
+            context, epochIndex: root.epochIndex, map: LogicalMap(logicalBlocks: root.logicalBlocks, tree: tree),
+            table: try SegmentTable.load(root.tableTop, context))
+        for header in records { try replayer.apply(header) }
+        return (replayer.map, replayer.table)
+    }
+
+    /// Keeps the segments with pages of a root until its slot is written anew. Pages that do not verify hold nothing:
+    /// that root is of no use.
+    private static func holdPages(
+        of slot: UnlockedVolume.Slot, in table: SegmentTable, _ unlocked: UnlockedVolume
+    ) {
+        let context = unlocked.context
+        var pinned: Set<UInt32> = []
+        let note: (PagePointer) -> Void = { pointer in
+            if let position = context.geometry.position(pointer.block) { pinned.insert(position.segment) }
+        }
+        slot.root.epochPages.forEach(note)
+        do throws(VolumeError) {
+            let leaves = LogicalMap.leafCount(logicalBlocks: slot.root.logicalBlocks)
+            try PageTree.load(kind: .mapPage, leafCount: leaves, top: slot.root.mapTop, context)
+                .forEachPage { pointer, _, _ in note(pointer) }
+            let pages = SegmentTable.pageCount(segments: Int(context.geometry.segmentCount))
+            try PageTree.load(kind: .tablePage, leafCount: pages, top: slot.root.tableTop, context)
+                .forEachPage { pointer, _, _ in note(pointer) }
+        } catch {
+            return
+        }
+        table.replaceHold(.root(slot: slot.slot), with: pinned)
+    }
+}
+
+extension LogState {
+    /// A log that is only read.
+    init(readingAt end: Root.Commit, root: Root, slots: [UnlockedVolume.Slot]) {
+        self.init(
+            epoch: Epoch(identifier: root.epoch), epochIndex: root.epochIndex, last: end, lastCommit: end,
+            durable: end.sequence, acknowledged: end, anchored: root.anchored, historyHorizon: root.historyHorizon,
+            roots: (0..<2).map { index in
+                slots.first { $0.slot == index }.map { (number: $0.root.number, commit: $0.root.commit.sequence) }
+                    ?? (number: 0, commit: SequenceNumber(0))
+            }, rootCopy: root.previous, recoveredFrom: root.recoveredFrom)
+    }
+}

@@ -1,0 +1,183 @@
+extension SecureDevice {
+    /// Records on their way to the host before writers wait: 16 records are up to 10.6 MiB.
+    private static let inFlightLimit = 16
+
+    public func write(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer) throws(DeviceError) {
+        let count = try checkedCount(first, byteCount: bytes.count)
+        try loadMap(first, count: count)
+        var done = 0
+        while done < Int(count) {
+            let slots = try reserveForWrite(Int(count) - done)
+            let part = UnsafeRawBufferPointer(
+                rebasing: bytes[done * blockBytes..<(done + slots.count) * blockBytes])
+            let block = LogicalBlock(first.rawValue + UInt64(done))
+            let sealed = sealBlocks(part, .data, from: block.rawValue, into: slots)
+            try publish(block, slots, sealed)
+            done += slots.count
+        }
+    }
+
+    private typealias Slots = (record: RecordBuffer, slot: Int, count: Int)
+
+    /// Slots of the user stream's open record, when nothing forbids or must go first.
+    private func reserveForWrite(_ wanted: Int) throws(DeviceError) -> Slots {
+        monitor.lock()
+        defer { monitor.unlock() }
+        while true {
+            try checkWritable()
+            if log.hasBarrier {
+                monitor.wait()
+                continue
+            }
+            if log.inFlight.count >= Self.inFlightLimit {
+                try awaitOldestWrite()
+                continue
+            }
+            if !log.discards.isEmpty {
+                try withBarrier { () throws(DeviceError) in try sealDiscards(.data) }
+                continue
+            }
+            do {
+                return try reserve(.user, wanted, .data)
+            } catch DeviceError.noSpace {
+                try makeRoom()
+            }
+        }
+    }
+
+    /// After a failed ``takeSegment(_:_:)``: waits for a checkpoint that may free segments, or says why there is none.
+    /// Call with the monitor held.
+    private func makeRoom() throws(DeviceError) {
+        if checkpoint != nil, maintenance != nil {
+            monitor.wait()
+            return
+        }
+        log.commitWanted = true
+        let (_, ifCommitted) = table.candidate(durable: log.last.sequence, olderRoot: log.last.sequence)
+        throw ifCommitted > reserved(.data) ? .commitRequired : .noSpace
+    }
+
+    /// Encrypts whole blocks into reserved slots, outside the monitor.
+    private func sealBlocks(
+        _ bytes: UnsafeRawBufferPointer, _ kind: BlockKind, from address: UInt64, into slots: Slots
+    ) -> Result<[Tag], SealError> {
+        do throws(SealError) {
+            guard let key = try context.epochs.key(slots.record.epochIndex) else {
+                preconditionFailure("the epoch we seal under is in the table")
+            }
+            var tags: [Tag] = []
+            tags.reserveCapacity(slots.count)
+            for index in 0..<slots.count {
+                let slot = slots.slot + index
+                guard let target = slots.record.bytes(slot: slot).baseAddress else {
+                    preconditionFailure("a slot is a block")
+                }
+                // SAFETY: the slot is ours until it is published; the source is the caller's for this call.
+                tags.append(
+                    try key.seal(
+                        UnsafeRawBufferPointer(rebasing: bytes[index * blockBytes..<(index + 1) * blockBytes]),
+                        into: target, at: context.geometry.physical(slots.record.position(slot: slot)),
+                        slots.record.generation,
+                        as: BlockAssociation(kind, address: address + UInt64(index))))
+            }
+            return .success(tags)
+        } catch { return .failure(error) }
+    }
+
+    /// Makes sealed slots visible, unless a later slot already stands for the same block (I2).
+    private func publish(_ first: LogicalBlock, _ slots: Slots, _ sealed: Result<[Tag], SealError>)
+        throws(DeviceError)
+    {
+        monitor.lock()
+        defer { monitor.unlock() }
+        let record = slots.record
+        guard case .success(let tags) = sealed else {
+            setLatch("sealing blocks from \(first): \(sealed)")
+            throw .latched("sealing blocks from \(first): \(sealed)")
+        }
+        for index in 0..<slots.count {
+            let slot = slots.slot + index
+            let block = LogicalBlock(first.rawValue + UInt64(index))
+            let entry = MapEntry(block: context.geometry.physical(record.position(slot: slot)), slot: slot)
+            let present = map.entry(block)
+            if isNewer(record.position(slot: slot), than: present) {
+                record.replaced[slot] = present
+                map.set(block, entry)
+            } else {
+                record.replaced[slot] = entry
+            }
+            record.entries[slot] = RecordEntry(
+                BlockAssociation(.data, address: block.rawValue), tag: tags[index])
+        }
+        log.hasUncommitted = true
+        log.counters.clientBlocks += UInt64(slots.count)
+        record.pending -= slots.count
+        if record.room == 0, !record.isClosed, log.streams[Int(record.stream.rawValue)].open === record {
+            try closeOpen(record.stream)
+        } else if record.isClosed, record.pending == 0 {
+            try sealReady(record.stream)
+        }
+    }
+
+    /// Whether a slot of the user stream comes after what the map has. What the cleaner moved is always older: its
+    /// record was sealed, this one is not.
+    private func isNewer(_ place: LogPosition, than present: MapEntry) -> Bool {
+        guard present.isMapped, let other = context.geometry.position(present.block),
+            table[other.segment].stream == .user
+        else { return true }
+        let mine = table[volatile: place.segment].order, its = table[volatile: other.segment].order
+        return (mine, place.block) >= (its, other.block)
+    }
+
+    /// Makes sure that every map page of the range is in memory. Call without the monitor.
+    func loadMap(_ first: LogicalBlock, count: UInt64) throws(DeviceError) {
+        while true {
+            monitor.lock()
+            guard !isClosed else {
+                monitor.unlock()
+                throw .closed
+            }
+            guard let leaf = map.missingLeaf(first, count: count) else {
+                monitor.unlock()
+                return
+            }
+            let pointer = map.tree.leaf(leaf)
+            monitor.unlock()
+            let result: VolumeContext.PageResult
+            do {
+                result = try context.readPage(pointer, BlockAssociation(.mapPage, address: UInt64(leaf)))
+            } catch { throw .latched("opening map page \(leaf): \(error)") }
+            monitor.lock()
+            defer { monitor.unlock() }
+            let start = LogicalBlock(max(first.rawValue, UInt64(leaf * MapEntry.perPage)))
+            switch result {
+            case .verified(let buffer):
+                let page = LeafPage(bytes: UnsafeRawBufferPointer(buffer.bytes))
+                guard isPlausible(page) else {
+                    setLatch("map page \(leaf) points outside the volume")
+                    throw .unreadable(start, .mapMismatch(pointer.block))
+                }
+                map.install(leaf: leaf, page)
+            case .mismatch:
+                // The page may have been loaded, changed, and its old place used again meanwhile.
+                if map.isLoaded(leaf: leaf) { continue }
+                setLatch("map page \(leaf) does not verify at \(pointer.block)")
+                throw .unreadable(start, .mapMismatch(pointer.block))
+            case .host(let error):
+                throw .unreadable(start, .host(error))
+            }
+        }
+    }
+
+    private func isPlausible(_ page: LeafPage) -> Bool {
+        for index in 0..<MapEntry.perPage {
+            let entry = MapEntry(bits: UInt64(littleEndian: page.words[index]))
+            if entry.isMapped {
+                guard !entry.hasUnknownFlags, let position = context.geometry.position(entry.block),
+                    entry.slot < RecordHeader.maximumEntries, Int(position.block) > entry.slot
+                else { return false }
+            }
+        }
+        return true
+    }
+}
