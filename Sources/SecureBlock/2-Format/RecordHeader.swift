@@ -97,7 +97,9 @@ package struct ClearRecordHeader: Hashable, Sendable {
     package init?(_ block: UnsafeRawBufferPointer) {
         do throws(ParseError) {
             var reader = ByteReader(block)
-            guard try reader.u32() == RecordHeader.magic, try reader.u16() == RecordHeader.version else { return nil }
+            guard try reader.u32() == RecordHeader.magic, try reader.u16() == RecordHeader.version else {
+                return nil
+            }
             dataBlocks = Int(try reader.u16())
             epoch = try reader.tag()
             sequence = SequenceNumber(try reader.u64())
@@ -115,7 +117,9 @@ package struct ClearRecordHeader: Hashable, Sendable {
 
 extension RecordHeader {
     /// Seals the header into `block`, 4096 bytes, for its place `physical`; the tag is also kept in ``tag``.
-    package mutating func seal(into block: UnsafeMutableRawBufferPointer, at physical: PhysicalBlock, _ key: SealingKey)
+    package mutating func seal(
+        into block: UnsafeMutableRawBufferPointer, at physical: PhysicalBlock, _ key: SealingKey
+    )
         throws(SealError)
     {
         precondition(entries.count <= Self.maximumEntries && dataBlocks <= entries.count)

@@ -79,7 +79,8 @@ package struct Superblock: Hashable, Sendable {
             throw .unexpected(field: "version or block size", position: 8)
         }
         segmentBlocksLog2 = try reader.u8()
-        guard Layout.segmentBlocksLog2.contains(segmentBlocksLog2), let suite = CipherSuite(rawValue: try reader.u16())
+        guard Layout.segmentBlocksLog2.contains(segmentBlocksLog2),
+            let suite = CipherSuite(rawValue: try reader.u16())
         else { throw .unexpected(field: "segment size or cipher suite", position: 11) }
         cipherSuite = suite
         try reader.skip(2)

@@ -70,7 +70,8 @@ final class Replayer {
             table.loseLive(position.segment, header.sequence)
         else {
             throw .corrupt(
-                "record \(header.sequence.rawValue) replaces \(entry.block), which the segment table has not in use")
+                "record \(header.sequence.rawValue) replaces \(entry.block), which the segment table has not in use"
+            )
         }
     }
 

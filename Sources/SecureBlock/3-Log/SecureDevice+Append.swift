@@ -60,7 +60,10 @@ extension SecureDevice {
     func takeSegment(_ id: StreamID, _ allowance: Allowance) throws(DeviceError) -> SegmentReference {
         let (best, reusable) = table.candidate(
             durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
-        log.commitWanted = reusable <= reserved(.data) + 4
+        if reusable <= lowWater {
+            log.commitWanted = true
+            cleaningIsDue = true
+        }
         guard let segment = best, reusable > reserved(allowance) else { throw .noSpace }
         let first = context.geometry.physical(LogPosition(segment: segment, block: 0))
         do {
@@ -84,6 +87,7 @@ extension SecureDevice {
         log.segmentOrder += 1
         table[volatile: segment].holds.insert(.stream)
         table[volatile: segment].order = log.segmentOrder
+        table[volatile: segment].evacuations = 0
         return SegmentReference(segment: segment, generation: entry.generation)
     }
 

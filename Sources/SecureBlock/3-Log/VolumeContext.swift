@@ -8,7 +8,8 @@ package final class VolumeContext: Sendable {
     package let epochs: EpochTable
 
     package init(
-        host: any BlockHost, superblock: Superblock, superblockDigest: [UInt8], keys: VolumeKeys, geometry: Geometry,
+        host: any BlockHost, superblock: Superblock, superblockDigest: [UInt8], keys: VolumeKeys,
+        geometry: Geometry,
         epochs: EpochTable
     ) {
         self.host = host
@@ -38,7 +39,8 @@ package final class VolumeContext: Sendable {
         do { try host.read(at: offset(pointer.block), into: buffer.bytes) } catch { return .host(error) }
         guard let start = buffer.bytes.baseAddress else { preconditionFailure("a page is a block") }
         let isAuthentic = try key.open(
-            UnsafeRawBufferPointer(buffer.bytes), into: start, at: pointer.block, pointer.generation, as: association,
+            UnsafeRawBufferPointer(buffer.bytes), into: start, at: pointer.block, pointer.generation,
+            as: association,
             tag: pointer.tag)
         return isAuthentic ? .verified(buffer) : .mismatch
     }

@@ -56,7 +56,8 @@ final class LogicalMap {
 
     @inline(__always)
     func set(_ block: LogicalBlock, _ entry: MapEntry) {
-        writablePage(leafIndex(block)).words[Int(block.rawValue % UInt64(MapEntry.perPage))] = entry.bits.littleEndian
+        writablePage(leafIndex(block)).words[Int(block.rawValue % UInt64(MapEntry.perPage))] =
+            entry.bits.littleEndian
     }
 
     private func writablePage(_ index: Int) -> LeafPage {

@@ -48,7 +48,9 @@ package struct PageTree: Sendable {
     ) throws(VolumeError) -> PageTree {
         var tree = PageTree(kind: kind, leafCount: leafCount)
         let last = tree.levels.count - 1
-        guard top.count == tree.levels[last].count else { throw .corrupt("\(kind) tree has \(top.count) top pages") }
+        guard top.count == tree.levels[last].count else {
+            throw .corrupt("\(kind) tree has \(top.count) top pages")
+        }
         tree.levels[last] = top
         for level in stride(from: last, to: 0, by: -1) {
             for index in tree.levels[level].indices where tree.levels[level][index].exists {
@@ -81,7 +83,8 @@ package struct PageTree: Sendable {
             precondition(
                 levels[level].count == (levels[level - 1].count + PagePointer.perPage - 1) / PagePointer.perPage)
             for index in levels[level - 1].indices where levels[level - 1][index].exists {
-                precondition(levels[level][index / PagePointer.perPage].exists, "an interior page without its parent")
+                precondition(
+                    levels[level][index / PagePointer.perPage].exists, "an interior page without its parent")
             }
         }
         precondition(top.count <= Root.maximumTop)

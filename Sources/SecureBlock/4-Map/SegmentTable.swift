@@ -22,6 +22,9 @@ final class SegmentTable {
         var recordsInMemory: UInt32 = 0
         /// When in this run it was taken, counted from 1; 0 for before.
         var order: UInt64 = 0
+        /// How often the cleaner left something live behind, and after which record it last did.
+        var evacuations = 0
+        var evacuatedAt = SequenceNumber(0)
     }
 
     let count: Int

@@ -73,7 +73,6 @@ extension SecureDevice {
     private func commitRecovery() throws(DeviceError) {
         let commit = try monitor.locked { () throws(DeviceError) -> Root.Commit in
             let commit = try withBarrier { () throws(DeviceError) -> Root.Commit in
-                log.commitWanted = false
                 log.blocksSinceCheckpoint = 0
                 let commit = try orderCommit()
                 if checkpoint == nil { freeze(at: commit, fillsBothSlots: true) }

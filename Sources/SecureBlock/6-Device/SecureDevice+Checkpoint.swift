@@ -37,10 +37,12 @@ extension SecureDevice {
     /// Freezes the state of a commit just ordered when a checkpoint is due and none runs. Call within the barrier of
     /// that commit: memory is then exactly what replay up to it gives (I2).
     func freezeIfDue(at commit: Root.Commit) {
-        guard checkpoint == nil, log.last == commit,
-            log.commitWanted || log.blocksSinceCheckpoint >= checkpointIntervalBlocks
-        else { return }
-        freeze(at: commit, fillsBothSlots: log.commitWanted)
+        guard checkpoint == nil, log.last == commit else { return }
+        let reusable = table.candidate(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit).reusable
+        // Under pressure a checkpoint is worth its pages when it lets go of a segment.
+        let frees = reusable <= lowWater && reusableAfterCommit > reusable
+        guard frees || log.blocksSinceCheckpoint >= checkpointIntervalBlocks else { return }
+        freeze(at: commit, fillsBothSlots: reusable <= lowWater)
     }
 
     func freeze(at commit: Root.Commit, fillsBothSlots: Bool) {
@@ -104,7 +106,8 @@ extension SecureDevice {
             checkpoint = nil
             let (_, reusable) = table.candidate(
                 durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
-            log.commitWanted = reusable <= reserved(.data) + 4
+            log.commitWanted = reusable <= lowWater && reusableAfterCommit > reusable
+            if reusable <= lowWater { cleaningIsDue = true }
             monitor.broadcast()
         }
     }
@@ -182,7 +185,8 @@ extension SecureDevice {
 
     private func makeRoot(_ work: Checkpoint) -> Root {
         Root(
-            number: (log.roots.map(\.number).max() ?? 0) + 1, epoch: log.epoch.identifier, epochIndex: log.epochIndex,
+            number: (log.roots.map(\.number).max() ?? 0) + 1, epoch: log.epoch.identifier,
+            epochIndex: log.epochIndex,
             commit: work.commit, timeMilliseconds: work.timeMilliseconds, anchored: log.anchored,
             recoveredFrom: log.recoveredFrom, streams: work.streams, logicalBlocks: context.geometry.logicalBlocks,
             segmentCount: context.geometry.segmentCount, historyHorizon: work.historyHorizon,

@@ -61,9 +61,9 @@ extension SecureDevice {
                 throw error
             }
         }
-        let runsInline = checkpoint != nil && maintenance == nil && !isMaintaining
+        let runsInline = maintenance == nil
         monitor.unlock()
-        if runsInline { try runCheckpointInline() }
+        if runsInline { try maintainInline() }
     }
 
     /// Flushes, for everybody who waits, and confirms the newest commit that became durable. Call with the monitor

@@ -47,7 +47,8 @@ extension SecureDevice {
             let state = RecoveredState(
                 end: Root.Commit(sequence: SequenceNumber(0), tag: .zero),
                 map: LogicalMap(logicalBlocks: geometry.logicalBlocks),
-                table: SegmentTable(count: Int(geometry.segmentCount)), roots: [(0, SequenceNumber(0)), (0, SequenceNumber(0))],
+                table: SegmentTable(count: Int(geometry.segmentCount)),
+                roots: [(0, SequenceNumber(0)), (0, SequenceNumber(0))],
                 rootCopy: nil, historyHorizon: SequenceNumber(0), anchored: nil)
             _ = try begin(context, state, mode: .readWrite, options: deviceOptions, anchor: anchor, facts: facts)
             // The superblocks come last: before them, this is no volume.
@@ -70,7 +71,10 @@ extension SecureDevice {
         let blocks = options.segmentBytes / blockBytes
         guard options.segmentBytes % blockBytes == 0, blocks > 0, blocks & (blocks - 1) == 0,
             Layout.segmentBlocksLog2.contains(UInt8(blocks.trailingZeroBitCount))
-        else { throw .unsuitableOptions("segments of \(options.segmentBytes) bytes: a power of two from 64 KiB to 64 MiB") }
+        else {
+            throw .unsuitableOptions(
+                "segments of \(options.segmentBytes) bytes: a power of two from 64 KiB to 64 MiB")
+        }
         guard options.logicalBytes > 0, options.logicalBytes % UInt64(blockBytes) == 0 else {
             throw .unsuitableOptions("a size of \(options.logicalBytes) bytes: a multiple of \(blockBytes) above 0")
         }
@@ -78,7 +82,10 @@ extension SecureDevice {
             let geometry = Geometry.planned(
                 logicalBlocks: options.logicalBytes / UInt64(blockBytes), segmentBlocks: blocks,
                 sparePerMille: options.sparePerMille)
-        else { throw .unsuitableOptions("a size of \(options.logicalBytes) bytes with segments of \(options.segmentBytes)") }
+        else {
+            throw .unsuitableOptions(
+                "a size of \(options.logicalBytes) bytes with segments of \(options.segmentBytes)")
+        }
         return geometry
     }
 

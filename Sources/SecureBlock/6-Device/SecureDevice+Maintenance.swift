@@ -14,50 +14,57 @@ extension SecureDevice {
     private func maintain() {
         while true {
             monitor.lock()
-            while checkpoint == nil, !maintenanceStops { monitor.wait() }
-            let isAsked = checkpoint != nil && latch == nil
-            let stops = maintenanceStops
-            monitor.unlock()
-            if isAsked {
-                do throws(DeviceError) {
-                    try writeCheckpoint()
-                } catch { abandonCheckpoint(error) }
-            } else {
-                monitor.locked { checkpoint = nil }
+            while !maintenanceIsDue, !maintenanceStops { monitor.wait() }
+            if maintenanceStops {
+                monitor.unlock()
+                return
             }
-            if stops { return }
-        }
-    }
-
-    /// A checkpoint that fails leaves the roots as they are; the device is latched already, or latches now.
-    private func abandonCheckpoint(_ error: DeviceError) {
-        monitor.locked {
-            setLatch("checkpoint: \(error)")
-            checkpoint = nil
-        }
-    }
-
-    /// Writes the pending checkpoint on this thread.
-    func runCheckpointInline() throws(DeviceError) {
-        monitor.lock()
-        guard checkpoint != nil, !isMaintaining else {
+            isMaintaining = true
             monitor.unlock()
-            return
-        }
-        isMaintaining = true
-        monitor.unlock()
-        defer {
+            maintainOnce()
             monitor.locked {
                 isMaintaining = false
                 monitor.broadcast()
             }
         }
+    }
+
+    /// Monitor held.
+    var maintenanceIsDue: Bool { latch == nil && (checkpoint != nil || cleaningIsDue) }
+
+    /// One checkpoint, if one is frozen, and one pass of the cleaner, if segments are short.
+    private func maintainOnce() {
         do throws(DeviceError) {
             try writeCheckpoint()
-        } catch {
-            abandonCheckpoint(error)
-            throw error
+            if monitor.locked({ cleaningIsDue }) { try clean() }
+        } catch { abandonMaintenance(error) }
+    }
+
+    /// A checkpoint that fails leaves the roots as they are; the device is latched already, or latches now.
+    private func abandonMaintenance(_ error: DeviceError) {
+        monitor.locked {
+            setLatch("checkpoint: \(error)")
+            checkpoint = nil
+            cleaningIsDue = false
         }
+    }
+
+    /// Does what is due on this thread. Call without the monitor.
+    func maintainInline() throws(DeviceError) {
+        monitor.lock()
+        guard maintenanceIsDue, !isMaintaining else {
+            monitor.unlock()
+            return
+        }
+        isMaintaining = true
+        monitor.unlock()
+        maintainOnce()
+        let failure = monitor.locked { () -> String? in
+            isMaintaining = false
+            monitor.broadcast()
+            return latch
+        }
+        if let failure { throw .latched(failure) }
     }
 
     /// Makes everything durable, writes a last checkpoint, and lets go of the host.
@@ -100,7 +107,7 @@ extension SecureDevice {
         let ordered = log.ordered.last
         monitor.unlock()
         if let ordered { try awaitDurable(ordered.sequence) }
-        try runCheckpointInline()
+        try maintainInline()
         monitor.lock()
         // Where nothing waits for the client's commit, one more commit is the same state, and a checkpoint can be of it.
         let isNew = log.acknowledged.sequence > (log.roots.map(\.commit).max() ?? SequenceNumber(0))
@@ -118,6 +125,6 @@ extension SecureDevice {
             throw error
         }
         monitor.unlock()
-        try runCheckpointInline()
+        try maintainInline()
     }
 }

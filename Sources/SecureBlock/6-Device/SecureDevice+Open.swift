@@ -32,7 +32,8 @@ extension SecureDevice {
         let (map, table) = try replay(forward.records, on: newest, context)
         guard mode == .readWrite else {
             return SecureDevice(
-                context: context, mode: mode, options: options, anchor: anchor, facts: facts, map: map, table: table,
+                context: context, mode: mode, options: options, anchor: anchor, facts: facts, map: map,
+                table: table,
                 log: LogState(readingAt: forward.end, root: newest, slots: unlocked.slots))
         }
         // Until both slots are replaced, what either root needs must stay (I7).

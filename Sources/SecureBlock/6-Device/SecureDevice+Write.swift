@@ -23,6 +23,7 @@ extension SecureDevice {
     private func reserveForWrite(_ wanted: Int) throws(DeviceError) -> Slots {
         monitor.lock()
         defer { monitor.unlock() }
+        var attempts = 0
         while true {
             try checkWritable()
             if log.hasBarrier {
@@ -40,21 +41,33 @@ extension SecureDevice {
             do {
                 return try reserve(.user, wanted, .data)
             } catch DeviceError.noSpace {
-                try makeRoom()
+                try makeRoom(attempts)
+                attempts += 1
             }
         }
     }
 
-    /// After a failed ``takeSegment(_:_:)``: waits for a checkpoint that may free segments, or says why there is none.
-    /// Call with the monitor held.
-    private func makeRoom() throws(DeviceError) {
-        if checkpoint != nil, maintenance != nil {
+    /// After a failed ``takeSegment(_:_:)``: has room made where that is possible, or says what would. Call with the
+    /// monitor held; it is released meanwhile.
+    private func makeRoom(_ attempt: Int) throws(DeviceError) {
+        if maintenance != nil, maintenanceIsDue || isMaintaining {
             monitor.wait()
             return
         }
+        if attempt == 0, reusableAfterCommit <= reserved(.data) {
+            cleaningIsDue = true
+            if maintenance != nil {
+                monitor.broadcast()
+                monitor.wait()
+            } else {
+                monitor.unlock()
+                defer { monitor.lock() }
+                try maintainInline()
+            }
+            return
+        }
         log.commitWanted = true
-        let (_, ifCommitted) = table.candidate(durable: log.last.sequence, olderRoot: log.last.sequence)
-        throw ifCommitted > reserved(.data) ? .commitRequired : .noSpace
+        throw reusableAfterCommit > reserved(.data) ? .commitRequired : .noSpace
     }
 
     /// Encrypts whole blocks into reserved slots, outside the monitor.

@@ -31,7 +31,9 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
     var checkpoint: Checkpoint?
     var maintenance: HostThread?
     var maintenanceStops = false
-    /// A caller writes the checkpoint on its own thread.
+    /// Segments are short: the cleaner should look for some.
+    var cleaningIsDue = false
+    /// A caller writes the checkpoint, or cleans, on its own thread.
     var isMaintaining = false
     /// Why writing ended, when it did.
     var latch: String?

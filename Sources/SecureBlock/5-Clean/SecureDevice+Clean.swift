@@ -1,0 +1,233 @@
+// The cleaner: moves what is live out of segments that hold little of it, so that they can be used again.
+//
+// It runs on the maintenance thread or, inline, on the thread that needs room; one at a time. It never commits (I9): what
+// it moved is in the map at once, and the old places come free with the client's next commit and the checkpoint after.
+
+extension SecureDevice {
+    /// Fewer reusable segments than this, and cleaning begins.
+    var lowWater: Int { reserved(.data) + 4 + Int(context.geometry.segmentCount) / 256 }
+    /// Cleaning goes on until so many segments are reusable, or would be after a commit.
+    var highWater: Int { lowWater + 4 + Int(context.geometry.segmentCount) / 256 }
+
+    /// Victims that one pass takes before others get their turn.
+    private static let victimsInPass = 8
+
+    /// Cleans until ``highWater`` is in sight, nothing is worth cleaning, or a pass is over. Call without the monitor.
+    /// - Returns: whether anything was moved.
+    @discardableResult
+    func clean() throws(DeviceError) -> Bool {
+        var moved = false
+        for _ in 0..<Self.victimsInPass {
+            let victim = try monitor.locked { () throws(DeviceError) -> UInt32? in
+                try checkWritable()
+                guard reusableAfterCommit < highWater else { return nil }
+                return chooseVictim()
+            }
+            guard let victim else { break }
+            do throws(DeviceError) {
+                try evacuate(victim)
+            } catch .noSpace {
+                try monitor.locked { () throws(DeviceError) in try closeOpen(.clean) }
+                break
+            }
+            moved = true
+        }
+        monitor.locked {
+            cleaningIsDue = false
+            if moved || log.hasUncommitted { log.commitWanted = true }
+            monitor.broadcast()
+        }
+        return moved
+    }
+
+    /// What would be reusable once everything sealed is committed and both roots are written. Monitor held.
+    var reusableAfterCommit: Int {
+        table.candidate(durable: log.last.sequence, olderRoot: log.last.sequence).reusable
+    }
+
+    /// Greedy: the segment with the fewest live blocks, if it is worth it. One that only holds pages of roots counts
+    /// when such segments are more than the pages need. Monitor held.
+    private func chooseVictim() -> UInt32? {
+        let usable = UInt32(context.geometry.segmentBlocks - 1)
+        var best: UInt32?
+        var fewest = usable - usable / 16
+        var holders = 0
+        for segment in 0..<context.geometry.segmentCount {
+            let entry = table[segment], state = table[volatile: segment]
+            guard entry.state == .used, !state.holds.contains(.stream), state.recordsInMemory == 0,
+                state.evacuations == 0 || state.evacuatedAt < log.acknowledged.sequence
+            else { continue }
+            if entry.live == 0 {
+                if !state.holds.isEmpty { holders += 1 }
+                continue
+            }
+            if entry.live < fewest {
+                fewest = entry.live
+                best = segment
+            }
+        }
+        return pageVictim(holders: holders) ?? best
+    }
+
+    /// The segment with the fewest pages of the present trees, when twice as many segments hold pages as would do.
+    private func pageVictim(holders: Int) -> UInt32? {
+        var pages: [UInt32: Int] = [:]
+        var total = 0
+        let note: (PagePointer) -> Void = { [geometry = context.geometry] pointer in
+            guard let position = geometry.position(pointer.block) else { return }
+            pages[position.segment, default: 0] += 1
+            total += 1
+        }
+        map.tree.forEachPage { pointer, _, _ in note(pointer) }
+        table.tree.forEachPage { pointer, _, _ in note(pointer) }
+        log.epochPages.forEach(note)
+        let needed = total / (context.geometry.segmentBlocks - 1) + 1
+        guard holders > 2 * needed + 2 else { return nil }
+        return pages.filter { segment, _ in
+            let state = table[volatile: segment]
+            return table[segment].live == 0 && !state.holds.contains(.stream) && state.recordsInMemory == 0
+        }.min { ($0.value, $0.key) < ($1.value, $1.key) }?.key
+    }
+
+    /// Moves everything live out of a segment, found by its record headers.
+    private func evacuate(_ segment: UInt32) throws(DeviceError) {
+        let entry = monitor.locked { table[segment] }
+        let key: SealingKey
+        do {
+            guard let found = try context.epochs.key(entry.epochIndex) else {
+                markDamaged(segment)
+                return
+            }
+            key = found
+        } catch { throw .latched("deriving an epoch key: \(error)") }
+        let window = SegmentWindow(context, segment: segment)
+        let scratch = AlignedBuffer(byteCount: blockBytes)
+        var block = 0
+        while block < context.geometry.segmentBlocks {
+            guard let header = try readHeader(segment, block, entry, key, window, scratch) else { break }
+            for (slot, recordEntry) in header.entries.enumerated() where slot < header.dataBlocks {
+                let position = LogPosition(segment: segment, block: UInt32(block + 1 + slot))
+                switch recordEntry.kind {
+                case .data, .relocation:
+                    try relocate(recordEntry, position, slot, entry, key, window, scratch)
+                case .mapPage, .tablePage, .epochPage:
+                    try touchPage(recordEntry, position)
+                case .null, .root, .discard:
+                    break
+                }
+            }
+            block += 1 + header.dataBlocks
+        }
+        try monitor.locked { () throws(DeviceError) in
+            try closeOpen(.clean)
+            // What lives here yet was overwritten by records that are not sealed, or cannot be read. The latter stays,
+            // for its readers to hear of, and keeps its segment from being chosen for ever.
+            if table[segment].live > 0 {
+                table[volatile: segment].evacuations += 1
+                table[volatile: segment].evacuatedAt = log.last.sequence
+                if table[volatile: segment].evacuations >= 3 { table[segment].state = .damaged }
+            }
+        }
+    }
+
+    private func readHeader(
+        _ segment: UInt32, _ block: Int, _ entry: SegmentEntry, _ key: SealingKey, _ window: SegmentWindow,
+        _ scratch: AlignedBuffer
+    ) throws(DeviceError) -> RecordHeader? {
+        let position = LogPosition(segment: segment, block: UInt32(block))
+        do {
+            let stored = try window.block(block)
+            guard let clear = ClearRecordHeader(stored), clear.position == position,
+                clear.generation == entry.generation,
+                block + 1 + clear.dataBlocks <= context.geometry.segmentBlocks
+            else { return nil }
+            return try RecordHeader.open(
+                stored, clear, at: context.geometry.physical(position), key, scratch: scratch.bytes)
+        } catch is HostError {
+            return nil
+        } catch { throw .latched("opening a record header: \(error)") }
+    }
+
+    /// Moves one block, if the map still has it here.
+    private func relocate(
+        _ recordEntry: RecordEntry, _ position: LogPosition, _ slot: Int, _ entry: SegmentEntry, _ key: SealingKey,
+        _ window: SegmentWindow, _ scratch: AlignedBuffer
+    ) throws(DeviceError) {
+        let logical = LogicalBlock(recordEntry.address)
+        guard logical.rawValue < logicalBlockCount else { return }
+        let source = MapEntry(block: context.geometry.physical(position), slot: slot)
+        try loadMap(logical, count: 1)
+        guard monitor.locked({ map.entry(logical) }) == source else { return }
+        let association = BlockAssociation(.relocation, address: logical.rawValue)
+        let isAuthentic: Bool
+        do {
+            guard let plain = scratch.bytes.baseAddress else { preconditionFailure("scratch is a block") }
+            isAuthentic = try key.open(
+                try window.block(Int(position.block)), into: plain, at: source.block, entry.generation,
+                as: association, tag: recordEntry.tag)
+        } catch is HostError {
+            return
+        } catch { throw .latched("opening a block: \(error)") }
+        // A block that does not verify stays where it is, for its reader to hear of.
+        guard isAuthentic else { return }
+
+        let (record, target) = try monitor.locked { () throws(DeviceError) -> (RecordBuffer, Int) in
+            try checkWritable()
+            let slots = try reserve(.clean, 1, .cleaning)
+            return (slots.record, slots.slot)
+        }
+        let tag: Tag
+        do {
+            guard let newKey = try context.epochs.key(record.epochIndex),
+                let bytes = record.bytes(slot: target).baseAddress
+            else { preconditionFailure("the epoch we seal under is in the table") }
+            tag = try newKey.seal(
+                UnsafeRawBufferPointer(scratch.bytes), into: bytes,
+                at: context.geometry.physical(record.position(slot: target)), record.generation, as: association)
+        } catch {
+            monitor.locked { setLatch("sealing a relocation: \(error)") }
+            throw .latched("sealing a relocation: \(error)")
+        }
+        try monitor.locked { () throws(DeviceError) in
+            record.entries[target] = RecordEntry(association, tag: tag)
+            record.replaced[target] = source
+            record.pending -= 1
+            if record.room == 0 { try closeOpen(.clean) }
+        }
+    }
+
+    /// A page of the present trees is moved by having the next checkpoint write it.
+    private func touchPage(_ recordEntry: RecordEntry, _ position: LogPosition) throws(DeviceError) {
+        let place = context.geometry.physical(position)
+        let level = Int(recordEntry.association.level)
+        guard let number = Int(exactly: recordEntry.address) else { return }
+        var leafToLoad: Int?
+        monitor.locked {
+            let tree = recordEntry.kind == .tablePage ? table.tree : map.tree
+            switch recordEntry.kind {
+            case .epochPage:
+                if log.epochPages.contains(where: { $0.block == place }) { log.epochsChanged = true }
+            case .mapPage, .tablePage:
+                guard level < tree.levels.count, number < tree.levels[level].count,
+                    tree.levels[level][number].block == place
+                else { return }
+                // Any leaf below makes its parents be written.
+                var leaf = number
+                for _ in 0..<level { leaf *= PagePointer.perPage }
+                while leaf < tree.leaves.count, !tree.leaf(leaf).exists { leaf += 1 }
+                guard leaf < tree.leaves.count else { return }
+                if recordEntry.kind == .tablePage { table.touch(page: leaf) } else { leafToLoad = leaf }
+            default:
+                return
+            }
+        }
+        guard let leaf = leafToLoad else { return }
+        let first = LogicalBlock(UInt64(leaf) * UInt64(MapEntry.perPage))
+        try loadMap(first, count: 1)
+        monitor.locked { map.touch(leaf: leaf) }
+    }
+
+    private func markDamaged(_ segment: UInt32) {
+        monitor.locked { table[segment].state = .damaged }
+    }
+}

@@ -1,0 +1,123 @@
+/// What a device tells of itself.
+public struct DeviceStatus: Sendable {
+    public var volume: VolumeIdentifier
+    public var formatVersion: UInt16
+    public var cipher: String
+    public var compatibleFeatures: UInt64
+    public var readOnlyCompatibleFeatures: UInt64
+    public var incompatibleFeatures: UInt64
+    public var createdMilliseconds: UInt64
+    /// How bytes travel to the host: io_uring or not, direct or not.
+    public var transport: String
+    public var mode: OpenMode
+
+    public var logicalBytes: UInt64
+    public var volumeBytes: UInt64
+    public var segmentBytes: Int
+    public var segmentCount: UInt32
+    /// Segments that could be taken now.
+    public var reusableSegments: Int
+    public var neverUsedSegments: Int
+    /// Blocks that the map points to.
+    public var liveBlocks: UInt64
+
+    /// The last acknowledged commit.
+    public var commit: SequenceNumber
+    /// Every record up to here is durable.
+    public var durable: SequenceNumber
+    /// The commit of each root slot.
+    public var rootCommits: [SequenceNumber]
+    /// No commit before this one is whole any more.
+    public var historyHorizon: SequenceNumber
+    public var epochCount: Int
+    /// Where this opening took over.
+    public var recoveredFrom: SequenceNumber
+    /// Records after the last whole commit that recovery gave up.
+    public var cutRecords: Int
+
+    /// `nil` without an anchor: an acknowledged commit can then be undone by the host unseen.
+    public var anchor: String?
+    /// The volume was used with an anchor, whether one is given now or not.
+    public var wasAnchored: Bool
+    public var anchoredCommit: SequenceNumber?
+
+    public var keySlots: [KeySlotStatus]
+    public var damagedSuperblocks: [Int]
+    public var damagedRoots: [Int]
+    public var latch: String?
+    public var counters: DeviceCounters
+}
+
+extension SecureDevice {
+    public var status: DeviceStatus {
+        monitor.locked {
+            let superblock = context.superblock, geometry = context.geometry
+            var live: UInt64 = 0
+            var neverUsed = 0
+            for segment in 0..<geometry.segmentCount {
+                live += UInt64(table[segment].live)
+                if table[segment].state == .neverUsed { neverUsed += 1 }
+            }
+            return DeviceStatus(
+                volume: superblock.volume, formatVersion: Superblock.version, cipher: "AES-256-GCM",
+                compatibleFeatures: superblock.compatible,
+                readOnlyCompatibleFeatures: superblock.readOnlyCompatible,
+                incompatibleFeatures: superblock.incompatible, createdMilliseconds: superblock.createdMilliseconds,
+                transport: context.host.transport, mode: mode,
+                logicalBytes: geometry.logicalBlocks * UInt64(blockBytes), volumeBytes: geometry.volumeBytes,
+                segmentBytes: geometry.segmentBytes, segmentCount: geometry.segmentCount,
+                reusableSegments: table.candidate(
+                    durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit
+                ).reusable,
+                neverUsedSegments: neverUsed, liveBlocks: live, commit: log.acknowledged.sequence,
+                durable: log.durable, rootCommits: log.roots.map(\.commit), historyHorizon: log.historyHorizon,
+                epochCount: context.epochs.epochs.count { !$0.isFree },
+                recoveredFrom: facts.recoveredFrom.sequence, cutRecords: facts.cutRecords,
+                anchor: anchor?.description, wasAnchored: log.anchored != nil,
+                anchoredCommit: log.anchored?.sequence, keySlots: facts.keySlots,
+                damagedSuperblocks: facts.damagedSuperblocks, damagedRoots: facts.damagedRoots, latch: latch,
+                counters: log.counters)
+        }
+    }
+
+    /// Where a block is stored now, `nil` for one never written or discarded.
+    public func physicalLocation(of block: LogicalBlock) throws(DeviceError) -> PhysicalBlock? {
+        try checkRange(block, count: 1)
+        try loadMap(block, count: 1)
+        let entry = monitor.locked { map.entry(block) }
+        return entry.isMapped ? entry.block : nil
+    }
+
+    /// Traps when memory contradicts itself: map pages, live counts, streams. For tests; loads the whole map.
+    public func checkInvariants() throws(DeviceError) {
+        for start in stride(from: 0, to: logicalBlockCount, by: MapEntry.perPage) {
+            try loadMap(LogicalBlock(start), count: min(UInt64(MapEntry.perPage), logicalBlockCount - start))
+        }
+        monitor.locked {
+            map.checkInvariants()
+            table.checkInvariants()
+            guard log.streams.allSatisfy(\.isDrained), log.discards.isEmpty else { return }
+            var live = [UInt32](repeating: 0, count: Int(context.geometry.segmentCount))
+            for block in 0..<logicalBlockCount {
+                let entry = map.entry(LogicalBlock(block))
+                guard entry.isMapped else { continue }
+                guard let position = context.geometry.position(entry.block) else {
+                    preconditionFailure("the map points outside the volume")
+                }
+                live[Int(position.segment)] += 1
+            }
+            for segment in 0..<context.geometry.segmentCount {
+                precondition(table[segment].live == live[Int(segment)], "live count of segment \(segment)")
+            }
+            precondition(log.acknowledged.sequence <= log.durable && log.durable <= log.last.sequence)
+        }
+    }
+}
+
+extension SecureDevice {
+    /// The commits that can still be reached from the roots on `host`, newest first. Changes nothing.
+    public static func history(_ host: any BlockHost, credential: Credential) throws(VolumeError) -> [CommitRecord]
+    {
+        try HistoryWalk(try UnlockedVolume(host, credential: credential, forWriting: false)).commits()
+    }
+}

@@ -1,0 +1,87 @@
+import Testing
+
+@testable import SecureBlock
+
+/// Small volumes on memory hosts, and blocks that say what they are.
+enum DeviceTesting {
+    static func secret(_ text: String = "correct horse") throws -> SecretBytes {
+        try Array(text.utf8).withUnsafeBytes { try SecretBytes(copying: $0) }
+    }
+
+    static func keyFile(_ byte: UInt8 = 7) throws -> Credential {
+        .keyFile(try [UInt8](repeating: byte, count: 32).withUnsafeBytes { try SecretBytes(copying: $0) })
+    }
+
+    static func options(blocks: UInt64, segmentBlocks: Int = 16) -> VolumeOptions {
+        var options = VolumeOptions(logicalBytes: blocks * UInt64(blockBytes))
+        options.segmentBytes = segmentBlocks * blockBytes
+        return options
+    }
+
+    static func create(
+        _ host: any BlockHost, blocks: UInt64 = 256, segmentBlocks: Int = 16, anchor: (any Anchor)? = nil
+    ) throws {
+        try SecureDevice.create(
+            on: host, options(blocks: blocks, segmentBlocks: segmentBlocks), credential: keyFile(), anchor: anchor)
+    }
+
+    static func open(
+        _ host: any BlockHost, anchor: (any Anchor)? = nil, mode: OpenMode = .readWrite,
+        checkpointInterval: Int? = nil, background: Bool = false
+    ) throws -> SecureDevice {
+        var options = DeviceOptions()
+        options.maintenance = background ? .background : .inline
+        options.checkpointIntervalBytes = checkpointInterval
+        return try SecureDevice.open(host, credential: keyFile(), anchor: anchor, mode: mode, options: options)
+    }
+
+    /// A block filled with a pattern of `value`; 0 is a block of zeros.
+    static func fill(_ buffer: UnsafeMutableRawBufferPointer, _ value: UInt64) {
+        for index in 0..<buffer.count / 8 {
+            buffer.storeBytes(
+                of: value == 0 ? 0 : value &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(index), toByteOffset: index * 8,
+                as: UInt64.self)
+        }
+    }
+
+    static func write(_ device: some BlockDevice, _ block: UInt64, _ value: UInt64) throws {
+        let buffer = AlignedBuffer(byteCount: blockBytes)
+        fill(buffer.bytes, value)
+        try device.write(LogicalBlock(block), UnsafeRawBufferPointer(buffer.bytes))
+    }
+
+    /// Whether the block holds the pattern of `value`.
+    static func holds(_ device: some BlockDevice, _ block: UInt64, _ value: UInt64) throws -> Bool {
+        let buffer = AlignedBuffer(byteCount: blockBytes)
+        let expected = AlignedBuffer(byteCount: blockBytes)
+        fill(expected.bytes, value)
+        try device.read(LogicalBlock(block), into: buffer.bytes)
+        return buffer.bytes.elementsEqual(expected.bytes)
+    }
+
+    /// All of a device, for comparison with a model.
+    static func contents(_ device: some BlockDevice) throws -> [UInt8] {
+        let buffer = AlignedBuffer(byteCount: Int(device.logicalBlockCount) * blockBytes)
+        try device.read(LogicalBlock(0), into: buffer.bytes)
+        return Array(buffer.bytes)
+    }
+
+    static func contents(of model: [UInt64]) -> [UInt8] {
+        let buffer = AlignedBuffer(byteCount: model.count * blockBytes)
+        for (index, value) in model.enumerated() { fill(buffer.slice(index * blockBytes, blockBytes), value) }
+        return Array(buffer.bytes)
+    }
+}
+
+/// A small generator whose whole state is its seed: SplitMix64 (Steele, Lea, Flood 2014).
+struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
