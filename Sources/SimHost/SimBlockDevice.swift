@@ -121,7 +121,9 @@ public final class SimBlockDevice: BlockDevice {
             for index in 0..<count {
                 let block = first.rawValue + index
                 let isHeld = state.committed[block] != nil && !state.held.contains(block)
-                if isHeld, let limit = options.commitRequiredAt, state.held.count >= limit { return .commitRequired }
+                if isHeld, let limit = options.commitRequiredAt, state.held.count >= limit {
+                    return .commitRequired
+                }
                 let isNew = state.image[block] == nil
                 if let limit = options.physicalBlocks, isHeld || isNew,
                     state.liveBlocks + state.held.count + 1 > limit

@@ -1,0 +1,185 @@
+import SecureBlock
+import Synchronization
+import VFS
+
+/// Turns what operations did into commits of the device.
+///
+/// **Whole operations only.** Every operation that changes anything holds the ``gate`` shared from its first effect to
+/// its last, in the tree or on the device. A commit takes it exclusively while it writes what is still dirty and orders
+/// the device's commit, so what is ordered lies between operations. Durability is waited for without the gate.
+///
+/// **Sharing.** A caller that comes while a commit runs waits for its turn and then takes the result of any commit that
+/// began after it came.
+///
+/// **Failure.** When a dirty node cannot be written, memory and device differ for good: the filesystem latches.
+final class Committer: Sendable {
+    let gate = SharedLock()
+    let latch: Latch
+    private let device: any BlockDevice
+    private let store: MetadataStore
+    private let table: InodeTable
+    /// Something happened since the last ordered commit.
+    private let isChanged = Atomic(false)
+    private let dirtyLimit: Int
+    /// One commit at a time.
+    private let turn = Monitor()
+    private let progress = Mutex(Progress())
+
+    private struct Progress: Sendable {
+        /// Commits begun.
+        var begun: UInt64 = 0
+        /// The last one ordered, and the last that took all times along.
+        var ordered: UInt64 = 0
+        var orderedWhole: UInt64 = 0
+        var ticket: OrderedCommit?
+    }
+
+    /// From this many dirty nodes on, most are written before the gate closes.
+    private static let writeAheadFrom = 64
+
+    init(_ device: any BlockDevice, _ store: MetadataStore, _ table: InodeTable, latch: Latch, dirtyBytes: Int) {
+        self.device = device
+        self.store = store
+        self.table = table
+        self.latch = latch
+        dirtyLimit = max(16, dirtyBytes / store.tree.nodeBytes)
+    }
+
+    func noteChange() { isChanged.store(true, ordering: .releasing) }
+
+    /// Whether there is anything to commit.
+    var isDirty: Bool { isChanged.load(ordering: .acquiring) || table.hasPendingTimes }
+
+    enum Pressure { case none, wanted, needed }
+
+    /// How badly a commit is wanted by the device and by the memory that dirty nodes take.
+    var pressure: Pressure {
+        store.monitor.lock()
+        let dirty = store.tree.dirtyCount
+        store.monitor.unlock()
+        if dirty > 2 * dirtyLimit { return .needed }
+        return dirty > dirtyLimit || device.commitWanted ? .wanted : .none
+    }
+
+    /// Orders a commit of all that was done before this call.
+    /// - Parameter dataOnly: times that changed alone may stay behind.
+    func order(dataOnly: Bool = false) throws(VFSError) -> any DurabilityTicket {
+        let arrival = progress.withLock { $0.begun }
+        turn.lock()
+        defer { turn.unlock() }
+        let (shared, last) = progress.withLock { progress in
+            let covering = dataOnly ? progress.ordered : progress.orderedWhole
+            return (covering > arrival ? progress.ticket : nil, progress.ticket)
+        }
+        if let shared { return shared }
+        let isIdle = !isChanged.load(ordering: .acquiring) && (dataOnly || !table.hasPendingTimes)
+        if isIdle {
+            if let last { return last }
+            return ImmediateTicket()
+        }
+        if let cause = latch.cause { throw VFSError(.ioError, fault: "not committed: \(cause)") }
+        let number = progress.withLock { progress in
+            progress.begun += 1
+            return progress.begun
+        }
+        if !dataOnly { try storeTimes() }
+        let ticket: OrderedCommit
+        do throws(DeviceError) {
+            try writeAhead()
+            gate.lockExclusive()
+            defer { gate.unlock() }
+            try writeRest()
+            let commit = try device.commit()
+            isChanged.store(false, ordering: .releasing)
+            ticket = OrderedCommit(commit, latch: latch)
+        } catch {
+            latch.set("commit: \(error.text)")
+            throw VFSError(.ioError, fault: "commit: \(error.text)")
+        }
+        progress.withLock { progress in
+            progress.ordered = number
+            if !dataOnly { progress.orderedWhole = number }
+            progress.ticket = ticket
+        }
+        return ticket
+    }
+
+    /// Brings times that only memory knows into the tree.
+    private func storeTimes() throws(VFSError) {
+        let now = table.inodesWithPendingTimes
+        guard !now.isEmpty else { return }
+        gate.lockShared()
+        defer { gate.unlock() }
+        for number in now {
+            noteChange()
+            try store.change(mayUseReserve: true) { tree throws(TreeError) in
+                // Deleted meanwhile: its times went with it.
+                guard let inode = try tree.inodeIfPresent(number, table) else {
+                    table.dropTimes(number)
+                    return
+                }
+                try tree.storeInode(number, inode, table)
+            }
+        }
+    }
+
+    /// Writes most dirty nodes while operations go on; whatever they change again is written again.
+    private func writeAhead() throws(DeviceError) {
+        var rounds = 64
+        while rounds > 0 {
+            rounds -= 1
+            store.monitor.lock()
+            guard store.tree.dirtyCount >= Self.writeAheadFrom else { return store.monitor.unlock() }
+            let nodes = store.tree.takeDirty(limit: 256)
+            let copies = nodes.map { node in
+                (node.address, Array(UnsafeRawBufferPointer(start: node.bytes, count: node.byteCount)))
+            }
+            store.monitor.unlock()
+            var failure: DeviceError?
+            do throws(DeviceError) {
+                var writes = StagedWrites(device)
+                for (address, bytes) in copies { try writes.add(address, bytes) }
+                try writes.flush()
+            } catch { failure = error }
+            store.monitor.lock()
+            store.tree.landed(nodes, written: failure == nil)
+            store.monitor.unlock()
+            if let failure { throw failure }
+        }
+    }
+
+    /// Writes all that differs; the gate keeps every change away.
+    private func writeRest() throws(DeviceError) {
+        store.monitor.lock()
+        let nodes = store.tree.takeDirty()
+        let (groups, freed) = store.space.settle()
+        for group in groups {
+            group.isDirty = false
+            group.isInCommit = true
+        }
+        let superblock = store.changedSuperblock()
+        let tables = Set(groups.map { UInt64($0.number) / Superblock.groupsPerTableBlock }).sorted()
+        let tableBlocks = tables.map { store.space.tableBlock($0) }
+        store.monitor.unlock()
+
+        var failure: DeviceError?
+        do throws(DeviceError) {
+            var writes = StagedWrites(device)
+            if let superblock { try writes.add(0, superblock.stored) }
+            for (number, bytes) in zip(tables, tableBlocks) { try writes.add(1 + number, bytes) }
+            for group in groups { try writes.add(store.space.bitmapStart + UInt64(group.number), group.stored) }
+            for node in nodes {
+                try writes.add(node.address, UnsafeRawBufferPointer(start: node.bytes, count: node.byteCount))
+            }
+            try writes.flush()
+            for range in freed { try device.discard(LogicalBlock(range.lowerBound), count: UInt64(range.count)) }
+        } catch { failure = error }
+
+        store.monitor.lock()
+        store.tree.landed(nodes, written: failure == nil)
+        for group in groups { group.isInCommit = false }
+        if let superblock, failure == nil { store.superblockLanded(superblock) }
+        store.monitor.unlock()
+        if let failure { throw failure }
+    }
+}

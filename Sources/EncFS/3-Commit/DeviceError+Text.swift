@@ -1,0 +1,28 @@
+import SecureBlock
+
+extension DeviceError {
+    /// For log lines and faults.
+    var text: String {
+        switch self {
+        case .unreadable(let block, let reason): "\(block): \(reason.text)"
+        case .outOfRange(let block, let count): "\(block) + \(count) is outside the device"
+        case .misaligned(let byteCount): "\(byteCount) bytes are no whole blocks"
+        case .readOnly: "the device is read-only"
+        case .noSpace: "the device is full"
+        case .commitRequired: "the device needs a commit"
+        case .latched(let cause): "the device stopped writing: \(cause)"
+        case .closed: "the device is closed"
+        }
+    }
+}
+
+extension UnreadableReason {
+    var text: String {
+        switch self {
+        case .tagMismatch(let block): "\(block): tag does not match"
+        case .headerMismatch(let block): "\(block): record header does not verify"
+        case .mapMismatch(let block): "\(block): map page does not verify"
+        case .host(let error): "host: \(error)"
+        }
+    }
+}

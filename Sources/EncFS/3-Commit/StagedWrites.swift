@@ -1,0 +1,45 @@
+import SecureBlock
+
+/// Gathers blocks in ascending order and writes neighbours together.
+struct StagedWrites: ~Copyable {
+    private static let limitBytes = 1 << 20
+
+    private let device: any BlockDevice
+    // SAFETY: owned by this value, `limitBytes` long; `filled` never exceeds it.
+    private let buffer: UnsafeMutableRawBufferPointer
+    private var first: UInt64 = 0
+    private var filled = 0
+
+    init(_ device: any BlockDevice) {
+        self.device = device
+        buffer = .allocate(byteCount: Self.limitBytes, alignment: blockBytes)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// - Parameter bytes: whole blocks, at most 1 MiB.
+    mutating func add(_ block: UInt64, _ bytes: UnsafeRawBufferPointer) throws(DeviceError) {
+        precondition(bytes.count % blockBytes == 0 && bytes.count <= Self.limitBytes)
+        if filled > 0, block != first + UInt64(filled / blockBytes) || filled + bytes.count > Self.limitBytes {
+            try flush()
+        }
+        if filled == 0 { first = block }
+        UnsafeMutableRawBufferPointer(rebasing: buffer[filled..<filled + bytes.count]).copyMemory(from: bytes)
+        filled += bytes.count
+    }
+
+    mutating func add(_ block: UInt64, _ bytes: [UInt8]) throws(DeviceError) {
+        var failure: DeviceError?
+        bytes.withUnsafeBytes { source in
+            do throws(DeviceError) { try add(block, source) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    mutating func flush() throws(DeviceError) {
+        guard filled > 0 else { return }
+        let count = filled
+        filled = 0
+        try device.write(LogicalBlock(first), UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
+    }
+}

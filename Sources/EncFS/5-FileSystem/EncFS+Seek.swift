@@ -1,0 +1,43 @@
+import VFS
+
+extension EncFS {
+    public func seek(
+        _ node: NodeID, _ handle: Handle, from offset: UInt64, to target: SeekTarget
+    ) throws(VFSError) -> UInt64 {
+        try store.look { tree throws(TreeError) in
+            let record = try tree.inode(node.rawValue, table)
+            guard record.kind == .regular else { throw .refused(.invalidArgument) }
+            guard offset < record.size else { throw .refused(.noSuchAddressOrDevice) }
+            if let inline = try tree.value(of: ItemKey(node.rawValue, .inlineData)) {
+                let end = UInt64(inline.count)
+                switch target {
+                case .data:
+                    guard offset < end else { throw .refused(.noSuchAddressOrDevice) }
+                    return offset
+                case .hole: return max(offset, min(end, record.size))
+                }
+            }
+            let blocks = Self.blocks(offset..<record.size)
+            var found: UInt64?
+            var end = offset
+            try tree.forEachExtent(node.rawValue, in: blocks) { extent throws(TreeError) in
+                let start = extent.fileBlock * Self.blockSize
+                switch target {
+                case .data:
+                    found = max(offset, start)
+                    return false
+                case .hole:
+                    guard start <= end else { return false }
+                    end = extent.fileEnd * Self.blockSize
+                    return true
+                }
+            }
+            switch target {
+            case .data:
+                guard let found, found < record.size else { throw .refused(.noSuchAddressOrDevice) }
+                return found
+            case .hole: return min(end, record.size)
+            }
+        }
+    }
+}

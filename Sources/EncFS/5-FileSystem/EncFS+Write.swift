@@ -1,0 +1,277 @@
+import SecureBlock
+import VFS
+
+extension EncFS {
+    /// What one operation writes at most.
+    private static let operationBytes = 1 << 20
+
+    public func write(
+        _ node: NodeID, _ handle: Handle, at position: WritePosition, _ bytes: UnsafeRawBufferPointer,
+        _ flags: WriteFlags
+    ) throws(VFSError) -> Written {
+        let inode = try table.use(node)
+        defer { finish(inode) }
+        var done = 0
+        var end: UInt64 = 0
+        if case .offset(let offset) = position { end = offset }
+        var limit = Self.operationBytes
+        var attempts = 0
+        repeat {
+            // Only the first piece looks for the end of file: pieces of one append stay together.
+            let here = done == 0 ? position : .offset(end)
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[done..<min(bytes.count, done + limit)])
+            do throws(VFSError) {
+                let part = try exclusively(inode) { () throws(VFSError) in
+                    try writeOnce(inode, at: here, rest, flags)
+                }
+                switch part {
+                case .written(let count, let newEnd):
+                    done += count
+                    end = newEnd
+                    attempts = 0
+                case .commitNeeded:
+                    attempts += 1
+                    guard attempts <= 3 else { throw VFSError(.noSpace) }
+                    let ticket = try committer.order()
+                    if attempts > 1 { try ticket.wait() }
+                }
+            } catch {
+                // A full volume takes what still fits; freed blocks may return with a commit first.
+                if error.errno == .noSpace, store.hasPendingSpace, attempts == 0 {
+                    attempts = 1
+                    _ = try committer.order()
+                } else if error.errno == .noSpace, limit > blockBytes, rest.count > blockBytes {
+                    limit = max(blockBytes, min(limit, rest.count) / 2)
+                } else if done > 0 {
+                    return Written(count: done, end: end)
+                } else {
+                    throw error
+                }
+            }
+        } while done < bytes.count
+        return Written(count: done, end: end)
+    }
+
+    enum WriteOutcome {
+        case written(count: Int, end: UInt64)
+        /// Nothing happened; the device wants a commit first.
+        case commitNeeded
+    }
+
+    /// What a write finds before it begins.
+    private struct Plan {
+        var inode: Inode
+        var range: Range<UInt64>
+        var inline: [UInt8]?
+        var runs: [DeviceRun] = []
+        /// File blocks this write allocated.
+        var holes: [Range<UInt64>] = []
+        /// The tree needs nothing but times.
+        var isOverwrite = false
+        var isDone = false
+    }
+
+    private func writeOnce(
+        _ inode: LiveInode, at position: WritePosition, _ bytes: UnsafeRawBufferPointer, _ flags: WriteFlags
+    ) throws(VFSError) -> WriteOutcome {
+        let now = Timestamp.now
+        let plan = try store.change { tree throws(TreeError) in
+            try prepare(tree, inode.number, position, bytes, flags, now)
+        }
+        let end = plan.range.upperBound
+        if plan.isDone { return .written(count: bytes.count, end: end) }
+
+        var written = plan.range.lowerBound
+        var failure: DeviceError?
+        do throws(DeviceError) {
+            try writeData(plan, bytes, inode.number, &written)
+        } catch { failure = error }
+        if let failure {
+            if case .unreadable = failure { written = plan.range.lowerBound }
+            try retreat(inode.number, plan, from: written)
+            guard written > plan.range.lowerBound else { return try refuse(failure, plan, inode.number) }
+        }
+        if plan.isOverwrite {
+            table.noteTimes(inode.number) { times in
+                times.modification = now
+                times.change = now
+            }
+        } else {
+            try store.change(mayUseReserve: true) { tree throws(TreeError) in
+                var record = try tree.inode(inode.number, table)
+                record.size = max(record.size, written)
+                touch(&record, flags, now)
+                if plan.inline != nil { try tree.remove(ItemKey(inode.number, .inlineData)) }
+                if flags.contains(.clearsPrivileges) { try dropFileCapabilities(tree, inode.number, &record) }
+                try tree.storeInode(inode.number, record, table)
+            }
+        }
+        return .written(count: Int(written - plan.range.lowerBound), end: written)
+    }
+
+    private func refuse(_ failure: DeviceError, _ plan: Plan, _ number: UInt64) throws(VFSError) -> WriteOutcome {
+        switch failure {
+        case .commitRequired: return .commitNeeded
+        case .noSpace: throw VFSError(.noSpace)
+        case .unreadable(let block, let reason):
+            let name = path(of: NodeID(rawValue: number)) ?? "inode \(number)"
+            let (low, high) = (plan.range.lowerBound, plan.range.upperBound)
+            let text = "\(name): bytes \(low)..<\(high): \(block): \(reason.text)"
+            options.reportFault(text)
+            throw VFSError(.ioError, fault: text)
+        default:
+            latch.set("data: \(failure.text)")
+            throw VFSError(.ioError, fault: failure.text)
+        }
+    }
+
+    private func touch(_ record: inout Inode, _ flags: WriteFlags, _ now: Timestamp) {
+        record.modificationTime = now
+        record.changeTime = now
+        if flags.contains(.clearsPrivileges) { record.dropPrivileges() }
+    }
+
+    /// Finds the place of a write and allocates what it needs. A write that stays inline is complete after this.
+    private func prepare(
+        _ tree: Tree, _ number: UInt64, _ position: WritePosition, _ bytes: UnsafeRawBufferPointer,
+        _ flags: WriteFlags, _ now: Timestamp
+    ) throws(TreeError) -> Plan {
+        var record = try tree.inode(number, table)
+        guard record.kind == .regular else {
+            throw .refused(record.kind == .directory ? .isDirectory : .invalidArgument)
+        }
+        let start: UInt64
+        switch position {
+        case .offset(let offset): start = offset
+        case .end: start = record.size
+        }
+        guard start < Inode.maximumBytes, UInt64(bytes.count) <= Inode.maximumBytes - start else {
+            throw .refused(.fileTooLarge)
+        }
+        var plan = Plan(inode: record, range: start..<start + UInt64(bytes.count))
+        guard !bytes.isEmpty else {
+            plan.isDone = true
+            return plan
+        }
+        let key = ItemKey(number, .inlineData)
+        if let stored = try tree.value(of: key) { plan.inline = Array(stored) }
+        let limit = UInt64(tree.nodeBytes / 8)
+        let newSize = max(record.size, plan.range.upperBound)
+        if record.blocks == 0, newSize <= limit, plan.inline != nil || record.size == 0 {
+            var content = plan.inline ?? []
+            if content.count < Int(plan.range.upperBound) {
+                content.append(contentsOf: repeatElement(0, count: Int(plan.range.upperBound) - content.count))
+            }
+            content.replaceSubrange(Int(start)..<Int(plan.range.upperBound), with: bytes)
+            try tree.set(key, content)
+            record.size = newSize
+            touch(&record, flags, now)
+            if flags.contains(.clearsPrivileges) { try dropFileCapabilities(tree, number, &record) }
+            try tree.storeInode(number, record, table)
+            plan.isDone = true
+            return plan
+        }
+        try allocate(tree, number, record, &plan)
+        plan.isOverwrite =
+            plan.holes.isEmpty && plan.inline == nil && newSize == record.size
+            && !(flags.contains(.clearsPrivileges)
+                && (record.permissions & 0o6000 != 0 || record.flags.contains(.hasAttributes)))
+        return plan
+    }
+
+    /// Gives every block of the plan a place; data that was inline moves to blocks as well.
+    private func allocate(
+        _ tree: Tree, _ number: UInt64, _ record: Inode, _ plan: inout Plan
+    ) throws(TreeError) {
+        var blocks = Self.blocks(plan.range)
+        if let inline = plan.inline, !inline.isEmpty {
+            // The inline bytes are all in the blocks that begin below an eighth of a node.
+            plan.holes = try tree.fillHoles(number, in: Self.blocks(0..<UInt64(inline.count)))
+            blocks = min(blocks.lowerBound, 0)..<blocks.upperBound
+        }
+        plan.holes += try tree.fillHoles(number, in: Self.blocks(plan.range))
+        if !plan.holes.isEmpty {
+            var changed = record
+            changed.blocks += plan.holes.reduce(0) { $0 + UInt64($1.count) }
+            try tree.storeInode(number, changed, table)
+        }
+        plan.runs = DeviceRun.cover(blocks, with: try tree.extents(number, in: blocks))
+    }
+
+    /// Writes the plan's blocks, run by run.
+    /// - Parameter written: the offset up to which bytes are on the device.
+    private func writeData(
+        _ plan: Plan, _ bytes: UnsafeRawBufferPointer, _ number: UInt64, _ written: inout UInt64
+    ) throws(DeviceError) {
+        for run in plan.runs {
+            guard let first = run.first else { continue }
+            let low = run.fileBlock * Self.blockSize
+            let high = run.fileEnd * Self.blockSize
+            let isInline = plan.inline.map { low < UInt64($0.count) } ?? false
+            let overlap = plan.range.clamped(to: low..<high)
+            guard !overlap.isEmpty || isInline else { continue }
+            if overlap.lowerBound == low, overlap.upperBound == high {
+                let start = Int(low - plan.range.lowerBound)
+                try device.write(
+                    LogicalBlock(first), UnsafeRawBufferPointer(rebasing: bytes[start..<start + Int(high - low)]))
+            } else {
+                try writePartly(plan, run, first, bytes)
+            }
+            written = max(written, overlap.isEmpty ? written : overlap.upperBound)
+        }
+    }
+
+    /// Writes a run whose first or last block keeps bytes that were there.
+    private func writePartly(
+        _ plan: Plan, _ run: DeviceRun, _ first: UInt64, _ bytes: UnsafeRawBufferPointer
+    ) throws(DeviceError) {
+        let byteCount = Int(run.count) * blockBytes
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: blockBytes)
+        defer { buffer.deallocate() }
+        let low = run.fileBlock * Self.blockSize
+        for block in Set([run.fileBlock, run.fileEnd - 1]).sorted() {
+            let place = Int(block - run.fileBlock) * blockBytes
+            let target = UnsafeMutableRawBufferPointer(rebasing: buffer[place..<place + blockBytes])
+            if plan.holes.contains(where: { $0.contains(block) }) {
+                target.zero()
+            } else {
+                try device.read(LogicalBlock(first + (block - run.fileBlock)), into: target)
+            }
+        }
+        if run.count > 2 {
+            UnsafeMutableRawBufferPointer(rebasing: buffer[blockBytes..<byteCount - blockBytes]).zero()
+        }
+        if let inline = plan.inline, low < UInt64(inline.count) {
+            buffer.copyBytes(from: inline[Int(low)..<min(inline.count, Int(low) + byteCount)])
+        }
+        let overlap = plan.range.clamped(to: low..<run.fileEnd * Self.blockSize)
+        if !overlap.isEmpty {
+            let source = Int(overlap.lowerBound - plan.range.lowerBound)
+            UnsafeMutableRawBufferPointer(rebasing: buffer[Int(overlap.lowerBound - low)...])
+                .copyBytes(from: UnsafeRawBufferPointer(rebasing: bytes[source..<source + overlap.count]))
+        }
+        try device.write(LogicalBlock(first), UnsafeRawBufferPointer(buffer))
+    }
+
+    /// Takes back what a failed write allocated behind `written`, and makes sure that the block at the end of file is
+    /// zero behind it. What cannot be taken back ends writing.
+    private func retreat(_ number: UInt64, _ plan: Plan, from written: UInt64) throws(VFSError) {
+        do throws(VFSError) {
+            let keepsInline = plan.inline != nil && written == plan.range.lowerBound
+            let kept = keepsInline ? 0 : (written + Self.blockSize - 1) / Self.blockSize
+            try store.change(mayUseReserve: true) { tree throws(TreeError) in
+                var record = try tree.inode(number, table)
+                for hole in plan.holes where hole.upperBound > kept {
+                    let range = max(hole.lowerBound, kept)..<hole.upperBound
+                    let (freed, _) = try tree.freeBlocks(number, in: range, limit: .max)
+                    record.blocks -= min(freed, record.blocks)
+                }
+                try tree.storeInode(number, record, table)
+            }
+            if plan.range.upperBound > plan.inode.size { try zeroTail(number, size: max(plan.inode.size, written)) }
+        } catch {
+            latch.set("a write failed and could not be taken back: \(error)")
+            throw error
+        }
+    }
+}
