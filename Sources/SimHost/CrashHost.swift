@@ -18,7 +18,7 @@ import Synchronization
 ///         let device = try open(image.makeHost(), anchor: image.makeAnchor())
 ///         #expect(device.commit >= image.lastMark ?? 0, "\(image)")
 ///     }
-public final class CrashHost: BlockHost {
+public final class CrashHost: BlockHost, HostWriteProgress {
     struct State: Sendable {
         var current: SparseBytes
         var events: [SimEvent] = []
@@ -101,7 +101,7 @@ public final class CrashHost: BlockHost {
                         .write(SimWrite(offset: offset, bytes: copy, durable: durable, failed: true)))
                     throw error
                 }
-                let write = HostWrite { [weak self] in self?.finish(index) }
+                let write = HostWrite(progress: self)
                 state.events.append(.write(SimWrite(offset: offset, bytes: copy, durable: durable, failed: false)))
                 state.underWay.append((index, write, source))
                 return write
@@ -145,16 +145,20 @@ public final class CrashHost: BlockHost {
     }
 
     public func close() {
-        for index in state.withLock({ $0.underWay.map(\.index) }) { finish(index) }
+        for write in state.withLock({ $0.underWay.map(\.write) }) { finish(write) }
         state.withLock { $0.isClosed = true }
     }
 
+    package func advance(_ write: HostWrite, isAwaited: Bool) {
+        if isAwaited { finish(write) }
+    }
+
     /// Ends a write: its bytes are in place, for reads and for the next flush.
-    private func finish(_ index: Int) {
-        let ended = state.withLock { state -> HostWrite? in
-            guard let position = state.underWay.firstIndex(where: { $0.index == index }) else { return nil }
-            let (_, handle, source) = state.underWay.remove(at: position)
-            guard case .write(var write) = state.events[index] else { return nil }
+    private func finish(_ handle: HostWrite) {
+        let isEnded = state.withLock { state -> Bool in
+            guard let position = state.underWay.firstIndex(where: { $0.write === handle }) else { return false }
+            let (index, _, source) = state.underWay.remove(at: position)
+            guard case .write(var write) = state.events[index] else { return false }
             // I13: a real disk reads the buffer at any moment up to here.
             if !source.holds(write.bytes) {
                 state.violations.append("event \(index): the buffer changed while its write was under way")
@@ -162,9 +166,9 @@ public final class CrashHost: BlockHost {
             write.completedAt = state.events.count
             state.current.write(Int(clamping: write.offset), write.bytes)
             state.events[index] = .write(write)
-            return handle
+            return true
         }
-        ended?.complete(nil)
+        if isEnded { handle.complete(nil) }
     }
 
     func access<Result: Sendable>(

@@ -80,23 +80,14 @@ public final class FileBlockHost: BlockHost {
     public func beginWrite(at offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite {
         do throws(HostError) {
             try calls.enter()
+            defer { calls.leave() }
+            guard let writer else { throw .failed(call: "pwrite", errno: EBADF, offset: offset) }
+            _ = try file.checkedEnd(offset, UInt64(bytes.count))
+            tempo.note(bytes: bytes.count, isCommit: durable)
+            return writer.begin(offset, bytes, durable: durable)
         } catch {
             return .failed(error)
         }
-        let job = WriteJob(offset: offset, bytes: bytes, durable: durable, write: HostWrite(), calls: calls)
-        guard let writer else {
-            job.finish(.failed(call: "pwrite", errno: EBADF, offset: offset))
-            return job.write
-        }
-        do throws(HostError) {
-            _ = try file.checkedEnd(offset, UInt64(bytes.count))
-        } catch {
-            job.finish(error)
-            return job.write
-        }
-        tempo.note(bytes: bytes.count, isCommit: durable)
-        writer.begin(job)
-        return job.write
     }
 
     public func flush() throws(HostError) {

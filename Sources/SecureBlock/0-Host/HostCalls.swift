@@ -1,7 +1,7 @@
 import CLinux
 import Synchronization
 
-/// Counts the calls and writes under way, so that closing can wait for them and refuse later ones.
+/// Counts the calls under way, so that closing can wait for them and refuse later ones.
 final class HostCalls: Sendable {
     private static let closed: UInt64 = 1 << 63
 

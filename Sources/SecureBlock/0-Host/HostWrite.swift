@@ -8,17 +8,16 @@ public final class HostWrite: Sendable {
     private nonisolated(unsafe) let gate: UnsafeMutablePointer<UInt32>
     // SAFETY: written once by `complete` before the gate opens (release), read only after it was seen open (acquire).
     private nonisolated(unsafe) var failure: HostError?
-
-    /// Called by those who are about to wait: a simulated host ends its writes no sooner.
-    private let beforeWaiting: (@Sendable () -> Void)?
+    /// Whoever can bring about the completion from the thread that wants it.
+    private let progress: (any HostWriteProgress)?
 
     public convenience init() {
-        self.init(beforeWaiting: nil)
+        self.init(progress: nil)
     }
 
-    /// - Parameter beforeWaiting: runs at the start of every ``wait()``, in the waiting thread; may complete the write.
-    package init(beforeWaiting: (@Sendable () -> Void)?) {
-        self.beforeWaiting = beforeWaiting
+    /// - Parameter progress: is asked to get on with it whenever somebody looks.
+    package init(progress: (any HostWriteProgress)?) {
+        self.progress = progress
         gate = .allocate(capacity: 1)
         gate.initialize(to: 0)
     }
@@ -29,7 +28,7 @@ public final class HostWrite: Sendable {
 
     /// Ends the write; `nil` is success. Everything the completing thread did before is visible to those who waited.
     public func complete(_ error: HostError?) {
-        precondition(!isComplete, "a write completes once")
+        precondition(!casemate_gate_is_open(gate), "a write completes once")
         failure = error
         casemate_gate_open(gate)
     }
@@ -43,11 +42,18 @@ public final class HostWrite: Sendable {
 
     /// As ``wait()``, without the outcome.
     func waitForCompletion() {
-        if let beforeWaiting { beforeWaiting() }
+        if casemate_gate_is_open(gate) { return }
+        progress?.advance(self, isAwaited: true)
         casemate_gate_wait(gate)
     }
 
-    public var isComplete: Bool { casemate_gate_is_open(gate) }
+    /// Whether the write has completed, without waiting.
+    public var isComplete: Bool {
+        if casemate_gate_is_open(gate) { return true }
+        guard let progress else { return false }
+        progress.advance(self, isAwaited: false)
+        return casemate_gate_is_open(gate)
+    }
 
     /// A write that succeeded before it was asked for.
     public static func completed() -> HostWrite { success }
@@ -63,4 +69,12 @@ public final class HostWrite: Sendable {
         write.complete(nil)
         return write
     }()
+}
+
+/// A host whose writes are completed by the threads that look at them, which spares a switch to a thread of its own.
+package protocol HostWriteProgress: AnyObject, Sendable {
+    /// Completes `write` if its work is done.
+    /// - Parameter isAwaited: somebody waits; may return early only if another thread completes the write. Otherwise
+    ///   returns at once.
+    func advance(_ write: HostWrite, isAwaited: Bool)
 }

@@ -1,88 +1,124 @@
 import CLibURing
 import CLinux
 
-/// Writes through io_uring: callers submit, one thread takes the completions.
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Writes through io_uring, without a thread of its own: callers submit, and whoever waits for a write takes the
+/// completions, its own and the others'. A commit under load so costs one switch between threads, not three.
 ///
 /// A request that comes back short, interrupted or cancelled (the kernel cancels what a thread that ends has not got
-/// done) is finished with the same bytes by the completing thread.
-final class RingWriter: WriteEngine {
-    private static let stopIdentity = UInt64.max
-    private static let nothing = UInt64.max - 1
+/// done) is finished with the same bytes by the thread that takes its completion.
+final class RingWriter: WriteEngine, HostWriteProgress {
+    private static let nothing = UInt64.max
 
-    /// Which jobs are under way; the index is the request's identity. The lock also covers submission.
-    private struct Slots {
+    /// The lock also covers submission.
+    private struct State {
+        /// Which writes are under way; the index is the request's identity.
         var jobs = [WriteJob?](repeating: nil, count: Ring.depth)
         var free = Array((0..<Ring.depth).reversed())
+        /// Some thread is taking completions.
+        var isTaking = false
     }
 
     private let file: HostFile
     private let ring: Ring
-    private let slots: Monitor<Slots>
-    private let thread: HostThread
+    private let state = Monitor(State())
 
     /// `nil` where there is no io_uring.
     init?(_ file: HostFile) {
         guard let ring = Ring(flags: 0) else { return nil }
-        let slots = Monitor(Slots())
-        guard let thread = HostThread({ Self.complete(ring, slots, file) }) else { return nil }
         self.file = file
         self.ring = ring
-        self.slots = slots
-        self.thread = thread
     }
 
-    func begin(_ job: WriteJob) {
-        let isSubmitted = slots.changeWhen({ !$0.free.isEmpty }) { slots -> Bool in
-            guard let index = slots.free.popLast() else { return false }
-            // SAFETY: the bytes stay until the job has finished; the kernel writes at most what fits the field.
-            let prepared = ring.prepare(UInt64(index)) { entry in
-                io_uring_prep_write(
-                    entry, file.descriptor, job.bytes.baseAddress, UInt32(clamping: job.bytes.count), job.offset)
-                if job.durable { entry.pointee.rw_flags = casemate_durable_flag() }
-            }
-            guard let prepared else {
-                slots.free.append(index)
-                return false
-            }
-            slots.jobs[index] = job
+    func begin(_ offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite {
+        let job = WriteJob(offset: offset, bytes: bytes, durable: durable, write: HostWrite(progress: self))
+        takeUntil { !$0.free.isEmpty }
+        // Somebody else may have taken the last place meanwhile; there is always the direct way.
+        if !state.withLock({ submit(job, &$0) }) { job.finishHere(file, done: 0) }
+        return job.write
+    }
+
+    func advance(_ write: HostWrite, isAwaited: Bool) {
+        if isAwaited {
+            takeUntil { state in !state.jobs.contains { $0?.write === write } }
+        } else if state.withLock({ !$0.isTaking.exchange(true) }) {
+            take(waiting: false)
+        }
+    }
+
+    func stop() {
+        takeUntil { $0.free.count == Ring.depth }
+    }
+
+    private func submit(_ job: WriteJob, _ state: inout State) -> Bool {
+        guard let index = state.free.popLast() else { return false }
+        // SAFETY: the bytes stay until the job has finished; the kernel writes at most what fits the field.
+        let prepared = ring.prepare(UInt64(index)) { entry in
+            io_uring_prep_write(
+                entry, file.descriptor, job.bytes.baseAddress, UInt32(clamping: job.bytes.count), job.offset)
+            if job.durable { entry.pointee.rw_flags = casemate_durable_flag() }
+        }
+        if let prepared {
+            state.jobs[index] = job
             if ring.submit() == 0 { return true }
             // The entry stays prepared and goes out with the next one: it must do nothing then.
             io_uring_prep_nop(prepared)
             io_uring_sqe_set_data64(prepared, Self.nothing)
-            slots.jobs[index] = nil
-            slots.free.append(index)
-            return false
+            state.jobs[index] = nil
         }
-        if !isSubmitted { job.finishHere(file, done: 0) }
+        state.free.append(index)
+        return false
     }
 
-    func stop() {
-        slots.change { _ in
-            ring.prepare(Self.stopIdentity) { io_uring_prep_nop($0) }
-            _ = ring.submit()
-        }
-        thread.join()
-    }
-
-    private static func complete(_ ring: Ring, _ slots: Monitor<Slots>, _ file: HostFile) {
+    /// Takes completions, or waits for whoever does, until `isEnough`. Writes must be under way until then.
+    private func takeUntil(_ isEnough: (borrowing State) -> Bool) {
         while true {
-            let (identity, result) = ring.next()
-            if identity == stopIdentity { return }
-            guard identity < UInt64(Ring.depth) else { continue }
-            let job = slots.change { slots in
-                let job = slots.jobs[Int(identity)]
-                slots.jobs[Int(identity)] = nil
-                slots.free.append(Int(identity))
-                return job
+            let isMine = state.changeWhen({ isEnough($0) || !$0.isTaking }) { state -> Bool in
+                if isEnough(state) { return false }
+                state.isTaking = true
+                return true
             }
-            guard let job else { continue }
-            if result == Int32(clamping: job.bytes.count) {
-                job.finish(nil)
-            } else if result >= 0 || result == -EINTR || result == -EAGAIN || result == -ECANCELED {
-                job.finishHere(file, done: Int(max(0, result)))
-            } else {
-                job.finish(HostFile.failure("write", -result, job.offset))
-            }
+            guard isMine else { return }
+            take(waiting: true)
         }
+    }
+
+    /// Completes what the kernel has finished. By the one thread that set `isTaking`.
+    /// - Parameter waiting: for the first completion.
+    private func take(waiting: Bool) {
+        var completion = waiting ? ring.next() : ring.nextIfAny()
+        while let (identity, result) = completion {
+            if identity < UInt64(Ring.depth) {
+                let index = Int(identity)
+                if let job = state.withLock({ $0.jobs[index] }) { finish(job, result) }
+                // Only now: whoever finds a write gone from here finds it completed.
+                state.withLock { state in
+                    state.jobs[index] = nil
+                    state.free.append(index)
+                }
+            }
+            completion = ring.nextIfAny()
+        }
+        state.change { $0.isTaking = false }
+    }
+
+    private func finish(_ job: WriteJob, _ result: Int32) {
+        if result == Int32(clamping: job.bytes.count) {
+            job.write.complete(nil)
+        } else if result >= 0 || result == -EINTR || result == -EAGAIN || result == -ECANCELED {
+            job.finishHere(file, done: Int(max(0, result)))
+        } else {
+            job.write.complete(HostFile.failure("write", -result, job.offset))
+        }
+    }
+}
+
+extension Bool {
+    fileprivate mutating func exchange(_ new: Bool) -> Bool {
+        defer { self = new }
+        return self
     }
 }

@@ -19,11 +19,13 @@ final class ThreadWriter: WriteEngine {
         if threads.isEmpty { return nil }
     }
 
-    func begin(_ job: WriteJob) {
+    func begin(_ offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite {
+        let job = WriteJob(offset: offset, bytes: bytes, durable: durable, write: HostWrite())
         queue.changeWhen({ $0.count < $0.jobs.count }) { queue in
             queue.jobs[(queue.first + queue.count) % queue.jobs.count] = job
             queue.count += 1
         }
+        return job.write
     }
 
     func stop() {

@@ -1,9 +1,9 @@
 /// How a ``FileBlockHost`` gets a write done while its caller goes on.
 protocol WriteEngine: AnyObject, Sendable {
-    /// Starts the write and completes `job.write` once, from any thread. May wait for earlier writes to finish.
-    func begin(_ job: WriteJob)
+    /// Starts a write. May wait for earlier ones to finish.
+    func begin(_ offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite
 
-    /// Ends the engine's threads. Nothing is under way and nothing is begun any more.
+    /// Returns when all writes have completed. Nothing is begun any more.
     func stop()
 }
 
@@ -14,13 +14,6 @@ struct WriteJob: @unchecked Sendable {
     let bytes: UnsafeRawBufferPointer
     let durable: Bool
     let write: HostWrite
-    /// Left when the write has completed, so that closing waits for it.
-    let calls: HostCalls
-
-    func finish(_ error: HostError?) {
-        write.complete(error)
-        calls.leave()
-    }
 
     /// Does what is left of the write from `done` bytes on, on this thread. The last durable flag covers the whole:
     /// what went before is written again, since nothing says it was made durable.
@@ -29,9 +22,9 @@ struct WriteJob: @unchecked Sendable {
         do throws(HostError) {
             try file.write(
                 offset + UInt64(start), UnsafeRawBufferPointer(rebasing: bytes[start...]), durable: durable)
-            finish(nil)
+            write.complete(nil)
         } catch {
-            finish(error)
+            write.complete(error)
         }
     }
 }
