@@ -4,7 +4,8 @@ import Synchronization
 public import VFS
 
 extension HostFS {
-    /// Cookies are the host's directory offsets, two higher: a host may use 1 and 2.
+    /// Cookies are the host's directory offsets, two higher: a host may use 1 and 2. Offsets of 2^63 - 2 and above, which
+    /// filesystems use for the end, become one, so that every cookie is a valid `off_t`.
     private static let cookieShift: UInt64 = 2
     private static let bufferBytes = 32 << 10
 
@@ -81,7 +82,8 @@ extension HostFS {
     /// The entry to hand out; `nil` when it went meanwhile.
     private func entry(_ record: Record, in directory: HostNode, plus: Bool) throws(VFSError) -> DirectoryEntry? {
         let name = try Name(record.name)
-        let cookie = DirectoryCookie(rawValue: record.offset &+ Self.cookieShift)
+        let highest = UInt64(off_t.max) - Self.cookieShift
+        let cookie = DirectoryCookie(rawValue: min(record.offset, highest) + Self.cookieShift)
         do throws(VFSError) {
             if plus {
                 let found = try lookup(name, in: NodeID(rawValue: directory.number))

@@ -87,6 +87,9 @@ public final class HostFS: FileSystem {
     /// Opens not closed yet.
     package var openFileCount: Int { opens.withLock { $0.files.count } }
 
+    /// Files looked up or open, the root included; each holds a descriptor.
+    package var filesInUse: Int { table.count }
+
     func add(_ file: HostOpen) -> Handle {
         opens.withLock { opens in
             defer { opens.next += 1 }

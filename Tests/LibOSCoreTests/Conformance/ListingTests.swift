@@ -84,7 +84,9 @@ import VFS
                     return true
                 }
                 if given == 0 { break }
-                for index in stride(from: round * 10, to: min(200, round * 10 + 10), by: 1) { try it.remove("go-\(index)") }
+                for index in stride(from: round * 10, to: min(200, round * 10 + 10), by: 1) {
+                    try it.remove("go-\(index)")
+                }
                 if round < 30 { try it.file("new-\(round)") }
                 round += 1
             }

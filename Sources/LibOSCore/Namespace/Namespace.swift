@@ -80,6 +80,11 @@ public final class Namespace: FileSystem {
         return JointTicket(tickets: tickets, failure: failure)
     }
 
+    /// Orders a commit of everything in the filesystem that holds `node`.
+    public func commitMount(of node: NodeID) throws(VFSError) -> any DurabilityTicket {
+        try resolve(node).mount.files.commit(nil, dataOnly: false)
+    }
+
     public func observe(_ observer: (any ChangeObserver)?) {
         self.observer.withLock { $0 = observer }
         for mount in mounts.mounts.compactMap(\.self) { passOn(to: mount) }
