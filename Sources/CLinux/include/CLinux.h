@@ -1,6 +1,8 @@
 /* Linux calls that Swift cannot import: variadic functions and function-like macros. */
 #ifndef CASEMATE_CLINUX_H
 #define CASEMATE_CLINUX_H
+#include "CLinuxProcess.h"
+
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,57 @@
+import Glibc
+import VFS
+
+/// One line of `/proc/self/mountinfo`, proc(5).
+struct MountTableEntry: Hashable {
+    /// The kernel's number of the mount; later mounts at the same place have later lines, not larger numbers.
+    var identifier: Int
+    /// `major:minor` of the filesystem's device.
+    var device: String
+    var mountpoint: String
+    var type: String
+    var source: String
+}
+
+/// What is mounted, as this process sees it. Reading it asks no filesystem, so that a serving thread may.
+enum MountTable {
+    /// - Throws: ``FUSEError/system(call:errno:path:)`` without `/proc`.
+    static func entries() throws(FUSEError) -> [MountTableEntry] {
+        let bytes = try SmallFile.read("/proc/self/mountinfo")
+        return bytes.split(separator: UInt8(ascii: "\n")).compactMap { entry(String(decoding: $0, as: UTF8.self)) }
+    }
+
+    /// What one sees at `path`, which is absolute and without symbolic links: the last mount there.
+    static func top(at path: String) throws(FUSEError) -> MountTableEntry? {
+        try entries().last { $0.mountpoint == path }
+    }
+
+    static func entry(_ line: String) -> MountTableEntry? {
+        let fields = line.split(separator: " ")
+        guard fields.count > 6, let identifier = Int(fields[0]),
+            let dash = fields[6...].firstIndex(of: "-"), dash + 2 < fields.count
+        else { return nil }
+        return MountTableEntry(
+            identifier: identifier, device: String(fields[2]), mountpoint: unescaped(fields[4]),
+            type: String(fields[dash + 1]), source: unescaped(fields[dash + 2]))
+    }
+
+    /// Space, tab, newline and backslash are written as three octal digits behind a backslash.
+    private static func unescaped(_ field: Substring) -> String {
+        var result: [UInt8] = []
+        var bytes = Array(field.utf8)[...]
+        while let byte = bytes.popFirst() {
+            if byte == UInt8(ascii: "\\"), let code = octal(bytes.prefix(3)) {
+                result.append(code)
+                bytes.removeFirst(3)
+            } else {
+                result.append(byte)
+            }
+        }
+        return String(decoding: result, as: UTF8.self)
+    }
+
+    private static func octal(_ digits: ArraySlice<UInt8>) -> UInt8? {
+        guard digits.count == 3 else { return nil }
+        return UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
+    }
+}
