@@ -39,7 +39,7 @@ enum OperationTable {
         table.setattr = { request, node, status, which, _ in
             Server.of(request: request)?.setAttributes(request, node, status, which)
         }
-        table.statfs = { request, _ in Server.of(request: request)?.statistics(request) }
+        table.statfs = { Server.of(request: $0)?.statistics($0, $1) }
         table.getxattr = { Server.of(request: $0)?.extendedAttribute($0, $1, $2, $3) }
         table.listxattr = { Server.of(request: $0)?.extendedAttributeNames($0, $1, $2) }
         table.setxattr = { request, node, name, value, size, flags in

@@ -60,8 +60,10 @@ extension Server {
 
     private static let capabilities = Array("security.capability".utf8)
 
-    func statistics(_ raw: OpaquePointer?) {
-        serve(raw, "statfs") { request throws(VFSError) in request.reply(try filesystem.statistics()) }
+    func statistics(_ raw: OpaquePointer?, _ node: UInt64) {
+        serve(raw, "statfs \(node)") { request throws(VFSError) in
+            request.reply(try filesystem.statistics(of: nodes.node(node)))
+        }
     }
 
     private static func described(_ status: UnsafeMutablePointer<stat>?, _ which: Int32) -> String {
