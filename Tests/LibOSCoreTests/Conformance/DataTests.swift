@@ -84,8 +84,13 @@ import VFS
             #expect(try it.read(file, at: offset - 4, count: 10) == [0, 0, 0, 0] + Array("abcdef".utf8))
             #expect(try it.attributes(file).size == offset + 6)
         }
-        // Part of the way to the limit, then nothing.
-        #expect(try it.write(file, at: maximum - 2, Array("xyz".utf8)).count == 2)
+        // Across the limit: part of the way, or not at all.
+        do {
+            #expect(try it.write(file, at: maximum - 2, Array("xyz".utf8)).count == 2)
+        } catch let error as VFSError {
+            #expect(error.errno == .fileTooLarge)
+            try it.write(file, at: maximum - 2, Array("xy".utf8))
+        }
         expect(.fileTooLarge) { try it.write(file, at: maximum, [1]) }
         expect(.fileTooLarge) { try it.write(file, at: UInt64.max, [1]) }
         expect(.fileTooLarge) { try it.set(file) { $0.size = maximum + 1 } }

@@ -1,7 +1,9 @@
+import EncFS
 import Foundation
 import HostFS
 import LibOSCore
 import MemFS
+import SimHost
 import Testing
 import VFS
 
@@ -56,6 +58,28 @@ struct Subject: Sendable, CustomTestStringConvertible {
             return Specimen(
                 files, check: { files.openFileCount == 0 ? [] : ["\(files.openFileCount) files left open"] },
                 cleanup: { directory.remove() })
+        },
+        Subject(name: "EncFS", features: Features.all.subtracting(.allocation)) {
+            let device = SimBlockDevice(blocks: 16384)
+            try EncFS.format(device, EncFS.FormatOptions())
+            var options = EncFS.MountOptions()
+            options.commitIntervalMilliseconds = 0
+            let files = try EncFS(mounting: device, options)
+            return Specimen(
+                files,
+                check: {
+                    do {
+                        try files.commit(nil, dataOnly: false).wait()
+                        var findings: [String] = []
+                        _ = try EncFS.check(device, readData: true, progress: { _, _ in }) { found in
+                            // Files without names that are still in use are notes.
+                            if found.severity == .error { findings.append("\(found)") }
+                        }
+                        return findings
+                    } catch {
+                        return ["\(error)"]
+                    }
+                })
         },
     ]
 
