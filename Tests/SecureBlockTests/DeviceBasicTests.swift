@@ -83,7 +83,8 @@ import Testing
                 do {
                     try device.write(LogicalBlock(UInt64(first)), UnsafeRawBufferPointer(buffer.bytes))
                     model.replaceSubrange(first..<first + count, with: values)
-                } catch DeviceError.noSpace, DeviceError.commitRequired {
+                } catch {
+                    guard DeviceTesting.isShortOfSpace(error) else { throw error }
                     // Part of it may be there; settle what is.
                     for index in 0..<count
                     where try DeviceTesting.holds(device, UInt64(first + index), values[index]) {

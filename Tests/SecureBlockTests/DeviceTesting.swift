@@ -59,6 +59,12 @@ enum DeviceTesting {
         return buffer.bytes.elementsEqual(expected.bytes)
     }
 
+    /// Whether a write failed for want of space, which a commit may cure.
+    static func isShortOfSpace(_ error: any Error) -> Bool {
+        guard let error = error as? DeviceError else { return false }
+        return error == .noSpace || error == .commitRequired
+    }
+
     /// All of a device, for comparison with a model.
     static func contents(_ device: some BlockDevice) throws -> [UInt8] {
         let buffer = AlignedBuffer(byteCount: Int(device.logicalBlockCount) * blockBytes)
