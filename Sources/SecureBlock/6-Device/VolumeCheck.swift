@@ -1,0 +1,170 @@
+/// Something wrong with a volume, or worth saying.
+public struct VolumeFinding: Sendable, Hashable {
+    public enum Severity: Int, Sendable, Comparable {
+        /// Good to know; nothing is lost.
+        case note
+        /// Redundancy is lost, or something is not as it should be; all data is there.
+        case warning
+        /// Data or state is lost or cannot be trusted.
+        case error
+        public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+    }
+    public var severity: Severity
+    /// A short name of the kind of finding that stays the same from release to release.
+    public var kind: String
+    public var message: String
+    /// The logical block concerned, if it is one.
+    public var block: LogicalBlock?
+    /// The physical block concerned, if it is one.
+    public var physical: PhysicalBlock?
+
+    public init(
+        _ severity: Severity, _ kind: String, _ message: String, block: LogicalBlock? = nil,
+        physical: PhysicalBlock? = nil
+    ) {
+        self.severity = severity
+        self.kind = kind
+        self.message = message
+        self.block = block
+        self.physical = physical
+    }
+}
+
+/// What a check looked at.
+public struct VolumeCheckSummary: Sendable, Hashable {
+    /// The commit that was checked: the last whole one.
+    public var commit = SequenceNumber(0)
+    public var recordsOnChain = 0
+    public var recordsCut = 0
+    public var segmentsInUse = 0
+    public var mappedBlocks: UInt64 = 0
+    public var headersVerified: UInt64 = 0
+    public var dataVerified: UInt64 = 0
+    public init() {}
+}
+
+/// Checks a whole volume and changes nothing: superblocks, key slots, roots, anchor, chain, map and segment table against
+/// each other, every record header that the map needs, and, if asked, every data block.
+public struct VolumeCheck {
+    public struct Options: Sendable {
+        /// Read every mapped block and verify its tag.
+        public var readsData = false
+        /// Do not complain of an anchored volume that is checked without its anchor.
+        public var acceptsMissingAnchor = false
+        public init() {}
+    }
+
+    /// Checks the volume on `host`, which is opened for reading.
+    ///
+    /// - Parameters:
+    ///   - progress: blocks checked so far, of how many.
+    ///   - report: called with each finding as it is made.
+    /// - Throws: ``VolumeError`` where no check is possible: no volume, no key, no root.
+    public static func run(
+        _ host: any BlockHost, credential: Credential, anchor: (any Anchor)?, options: Options,
+        progress: (_ done: UInt64, _ total: UInt64) -> Void, report: @escaping (VolumeFinding) -> Void
+    ) throws(VolumeError) -> VolumeCheckSummary {
+        let unlocked = try UnlockedVolume(host, credential: credential, forWriting: false)
+        reportCopies(unlocked, report)
+        let anchored = try loadAnchor(anchor, unlocked, options, report)
+        var summary = VolumeCheckSummary()
+        let forward = try RollForward(unlocked.context, from: unlocked.newest, anchor: anchored)
+        summary.commit = forward.end.sequence
+        summary.recordsOnChain = forward.records.count
+        summary.recordsCut = forward.cut.count
+        if !forward.cut.isEmpty {
+            report(
+                VolumeFinding(
+                    .note, "cut-records",
+                    "\(forward.cut.count) records after commit \(forward.end.sequence.rawValue) were never committed; "
+                        + "the next writer gives them up"))
+        }
+        let (map, table) = try SecureDevice.replay(forward.records, on: unlocked.newest, unlocked.context)
+        checkOlderRoot(unlocked, forward, report)
+        let checker = MapChecker(unlocked.context, map, table, options, report)
+        try checker.run(progress)
+        summary.mappedBlocks = checker.mapped
+        summary.headersVerified = checker.headers
+        summary.dataVerified = checker.data
+        summary.segmentsInUse = (0..<unlocked.context.geometry.segmentCount).count { table[$0].live > 0 }
+        return summary
+    }
+
+    private static func reportCopies(_ unlocked: UnlockedVolume, _ report: (VolumeFinding) -> Void) {
+        for copy in unlocked.facts.damagedSuperblocks {
+            report(
+                VolumeFinding(
+                    .warning, "superblock-damaged", "superblock copy \(copy) does not verify; the other one does",
+                    physical: PhysicalBlock(Layout.superblocks[copy])))
+        }
+        for slot in unlocked.facts.damagedKeySlots {
+            report(
+                VolumeFinding(
+                    .warning, "key-slot-damaged",
+                    "key slot \(slot) is damaged; nothing can open the volume with it",
+                    physical: PhysicalBlock(Layout.keySlot(slot))))
+        }
+        for slot in unlocked.facts.damagedRoots {
+            report(
+                VolumeFinding(
+                    .warning, "root-damaged", "root slot \(slot) does not verify; the other one does",
+                    physical: PhysicalBlock(Layout.rootSlots[slot])))
+        }
+        for slot in 0..<Layout.keySlotCount
+        where unlocked.newest.keySlotDigests[slot] != unlocked.facts.keySlotDigests[slot]
+            && !unlocked.facts.damagedKeySlots.contains(slot)
+        {
+            report(
+                VolumeFinding(
+                    .warning, "key-slot-replaced",
+                    "key slot \(slot) is not the one that this volume was last written with",
+                    physical: PhysicalBlock(Layout.keySlot(slot))))
+        }
+    }
+
+    private static func loadAnchor(
+        _ anchor: (any Anchor)?, _ unlocked: UnlockedVolume, _ options: Options, _ report: (VolumeFinding) -> Void
+    ) throws(VolumeError) -> AnchorValue? {
+        guard let anchor else {
+            if unlocked.newest.anchored == nil {
+                report(
+                    VolumeFinding(.note, "no-anchor", "without an anchor an older copy of the volume passes unseen")
+                )
+            } else if !options.acceptsMissingAnchor {
+                report(
+                    VolumeFinding(
+                        .warning, "anchor-not-given", "the volume is anchored, and its freshness was not checked"))
+            }
+            return nil
+        }
+        let value: AnchorValue?
+        do { value = try anchor.load() } catch { throw .anchorUnavailable("\(error)") }
+        if let value, value.volume != unlocked.context.superblock.volume { throw .anchorOfAnotherVolume }
+        return value
+    }
+
+    /// The older root must lead to the same state: its chain passes the newest root's commit, or an open wrote both.
+    private static func checkOlderRoot(
+        _ unlocked: UnlockedVolume, _ forward: RollForward, _ report: (VolumeFinding) -> Void
+    ) {
+        guard unlocked.slots.count == 2 else { return }
+        let older = unlocked.slots[1].root, newest = unlocked.newest
+        guard older.epoch == newest.epoch, older.commit != newest.commit else { return }
+        do throws(VolumeError) {
+            let reader = try ChainReader(unlocked.context, from: older)
+            while let header = try reader.next() {
+                if header.sequence == newest.commit.sequence {
+                    if header.tag != newest.commit.tag { break }
+                    return
+                }
+            }
+            report(
+                VolumeFinding(
+                    .warning, "older-root-stranded",
+                    "the chain from root \(older.number) does not reach commit \(newest.commit.sequence.rawValue)"))
+        } catch {
+            report(
+                VolumeFinding(.warning, "older-root-stranded", "the chain from root \(older.number): \(error)"))
+        }
+    }
+}
