@@ -1,6 +1,5 @@
 import CLinux
 import SecureBlock
-import Synchronization
 
 /// A host in memory that remembers everything done to it and can show what a crash at any moment would have left.
 ///
@@ -31,7 +30,7 @@ public final class CrashHost: BlockHost, HostWriteProgress {
         var isClosed = false
     }
 
-    let state: Mutex<State>
+    let state: Monitor<State>
     let initial: SparseBytes
     let initialAnchor: AnchorValue?
     private let capacityBytes: UInt64?
@@ -46,7 +45,7 @@ public final class CrashHost: BlockHost, HostWriteProgress {
         initial = contents
         initialAnchor = anchor
         self.capacityBytes = capacityBytes
-        state = Mutex(State(current: contents, anchor: anchor))
+        state = Monitor(State(current: contents, anchor: anchor))
     }
 
     public var transport: String { "simulated" }

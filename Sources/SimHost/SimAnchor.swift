@@ -1,11 +1,10 @@
 import SecureBlock
-import Synchronization
 
 /// An anchor whose updates are events in a ``CrashHost``'s log, so that every crash image comes with the value that was
 /// durable at that moment.
 public final class SimAnchor: Anchor {
     private let host: CrashHost
-    private let faults = Mutex<[Fault]>([])
+    private let faults = Monitor<[Fault]>([])
 
     private struct Fault: Sendable {
         var after: Int

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import SecureBlock
@@ -110,6 +111,44 @@ import Testing
             return try await group.reduce(0, +)
         }
         #expect(failures == 0)
+    }
+
+    /// A forked child has neither keys nor the use of them; the parent goes on.
+    @Test func keysEndAtAFork() throws {
+        let value = try SecretBytes.random(byteCount: 32)
+        let key = try SealingKey(key: value)
+        let nonce = Nonce(block: PhysicalBlock(1), generation: Generation(1), domain: 1)
+        let plain = AlignedBuffer(byteCount: 64), cipher = AlignedBuffer(byteCount: 64)
+        let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+        let tag = try key.seal(
+            UnsafeRawBufferPointer(plain.bytes), into: cipher.bytes.baseAddress!, nonce: nonce,
+            associatedData: nothing)
+        // Swift hides fork(2): a child may do little. This one only looks and exits.
+        typealias Fork = @convention(c) () -> pid_t
+        let fork = unsafeBitCast(try #require(dlsym(nil, "fork")), to: Fork.self)
+        let child = fork()
+        if child == 0 {
+            var result: Int32 = 0
+            if value.withUnsafeBytes({ $0.contains { $0 != 0 } }) { result |= 1 }
+            do throws(SealError) {
+                _ = try key.seal(
+                    UnsafeRawBufferPointer(plain.bytes), into: cipher.bytes.baseAddress!, nonce: nonce,
+                    associatedData: nothing)
+                result |= 2
+            } catch {
+                if error != .forked { result |= 4 }
+            }
+            if CipherContextRegistry.shared.holdsKey { result |= 8 }
+            _exit(result)
+        }
+        var status: Int32 = 0
+        #expect(waitpid(child, &status, 0) == child)
+        #expect(status == 0, "exit status of the child, times 256")
+        #expect(CipherContextRegistry.shared.holdsKey)
+        #expect(
+            try key.open(
+                UnsafeRawBufferPointer(cipher.bytes), into: plain.bytes.baseAddress!, nonce: nonce,
+                associatedData: nothing, tag: tag))
     }
 
     @Test func secretsDoNotPrint() throws {

@@ -15,7 +15,7 @@ final class HostFile: Sendable {
     let deviceBytes: UInt64?
     private let isClosed = Atomic<Bool>(false)
     /// Held while the size is compared and changed.
-    let growth = Mutex<Void>(())
+    let growth = Monitor<Void>(())
 
     /// Opens what is at `path`, or makes an empty file there.
     /// - Throws: ``HostError/unopenable(path:errno:)``, ``HostError/unsuitable(path:)``, ``HostError/inUse``.

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// A host in memory, for volumes that need not outlive the process and for tests. Nothing is lost while it lives, so a
 /// flush does nothing.
 ///
@@ -10,20 +8,20 @@ public final class MemoryBlockHost: BlockHost {
         var isClosed = false
     }
 
-    private let state: Mutex<State>
+    private let state: Monitor<State>
     /// The size in bytes it can grow to; `nil` for as far as memory reaches.
     public let capacityBytes: UInt64?
 
     /// - Parameter capacityBytes: growth beyond this many bytes fails with ``HostError/noSpace``.
     public init(capacityBytes: UInt64? = nil) {
         self.capacityBytes = capacityBytes
-        state = Mutex(State())
+        state = Monitor(State())
     }
 
     /// A host that starts with `contents`.
     package init(contents: SparseBytes, capacityBytes: UInt64? = nil) {
         self.capacityBytes = capacityBytes
-        state = Mutex(State(contents: contents))
+        state = Monitor(State(contents: contents))
     }
 
     /// What is stored now, as a value of its own.

@@ -4,7 +4,7 @@
 
 /// State behind a lock on which threads can wait for a change.
 ///
-/// `Mutex` of the standard library is cheaper but nobody can wait on it.
+/// `Mutex` of the standard library is cheaper, but nobody can wait on it and the thread sanitizer does not see it.
 package final class Monitor<State>: @unchecked Sendable {
     // SAFETY: both live as long as this object, at fixed addresses; `state` is touched only with the mutex held.
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)

@@ -1,5 +1,4 @@
 import CLibURing
-import Synchronization
 
 /// Reads a batch at once through io_uring. One thread at a time.
 final class RingReader: Sendable {
@@ -68,12 +67,12 @@ final class RingReader: Sendable {
 
 /// Readers that wait for their next batch.
 final class RingReaderPool: Sendable {
-    private let idle: Mutex<[RingReader]>
+    private let idle: Monitor<[RingReader]>
 
     /// `nil` where there is no io_uring.
     init?() {
         guard let first = RingReader() else { return nil }
-        idle = Mutex([first])
+        idle = Monitor([first])
     }
 
     func read(_ batch: [HostRead], _ file: HostFile) throws(HostError) {

@@ -2,9 +2,8 @@ import CLinux
 
 /// Tells a process from its forks.
 ///
-/// A forked child inherits every key and would repeat the parent's nonces. Secrets are wiped in the child by the kernel
-/// (`MADV_WIPEONFORK`), but the cipher library's key schedules lie in ordinary memory; so every use of a key first looks
-/// at a word that the kernel zeroes in a child. One load, no system call.
+/// A forked child must not repeat the parent's nonces, nor seal under keys that were wiped in it. So every use of a key
+/// first looks at a word that the kernel zeroes in a child. One load, no system call.
 enum ProcessIdentity {
     /// - Throws: ``SealError/forked`` in a child that has not called `exec`.
     @inline(__always)

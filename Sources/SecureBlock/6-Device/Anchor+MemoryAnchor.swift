@@ -1,11 +1,10 @@
-import Synchronization
 
 /// An anchor that lasts as long as the process: for tests, and for volumes that live no longer.
 public final class MemoryAnchor: Anchor {
-    private let value: Mutex<AnchorValue?>
+    private let value: Monitor<AnchorValue?>
 
     public init(_ value: AnchorValue? = nil) {
-        self.value = Mutex(value)
+        self.value = Monitor(value)
     }
 
     public var description: String { "memory" }

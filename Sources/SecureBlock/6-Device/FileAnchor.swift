@@ -1,5 +1,4 @@
 import CLinux
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -16,7 +15,7 @@ import Synchronization
 /// holds no value.
 public final class FileAnchor: Anchor {
     public let path: String
-    private let lock = Mutex<Void>(())
+    private let lock = Monitor<Void>(())
 
     /// Names the file; nothing is opened yet.
     /// - Parameter path: a relative one is taken from the directory that is current now.
