@@ -18,7 +18,7 @@ import SecureBlock
 ///         #expect(device.commit >= image.lastMark ?? 0, "\(image)")
 ///     }
 public final class CrashHost: BlockHost, HostWriteProgress {
-    struct State: Sendable {
+    struct State {
         var current: SparseBytes
         var events: [SimEvent] = []
         /// By event index, in order.
@@ -75,13 +75,13 @@ public final class CrashHost: BlockHost, HostWriteProgress {
     public func read(_ batch: [HostRead]) throws(HostError) {
         try access { state throws(HostError) in try state.takeFault(.read) }
         for read in batch {
-            let target = SimTarget(read.buffer)
-            let offset = read.offset
             try access { state throws(HostError) in
-                let end = try Self.end(offset, UInt64(target.buffer.count))
-                guard end <= state.current.byteCount else { throw .beyondEnd(offset: offset) }
-                for fault in state.unreadable where fault.range.overlaps(offset..<UInt64(end)) { throw fault.error }
-                state.current.read(end - target.buffer.count, into: target.buffer)
+                let end = try Self.end(read.offset, UInt64(read.buffer.count))
+                guard end <= state.current.byteCount else { throw .beyondEnd(offset: read.offset) }
+                for fault in state.unreadable where fault.range.overlaps(read.offset..<UInt64(end)) {
+                    throw fault.error
+                }
+                state.current.read(end - read.buffer.count, into: read.buffer)
             }
         }
     }
@@ -170,7 +170,7 @@ public final class CrashHost: BlockHost, HostWriteProgress {
         if isEnded { handle.complete(nil) }
     }
 
-    func access<Result: Sendable>(
+    func access<Result>(
         _ body: (inout State) throws(HostError) -> Result
     ) throws(HostError) -> Result {
         try state.withLock { state throws(HostError) in
@@ -191,7 +191,7 @@ public final class CrashHost: BlockHost, HostWriteProgress {
 }
 
 /// A buffer to write from, lent until the write completes.
-struct SimSource: @unchecked Sendable {
+struct SimSource {
     // SAFETY: the contract of `BlockHost.beginWrite` keeps the bytes alive until `wait()` returned.
     let bytes: UnsafeRawBufferPointer
     init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
@@ -201,11 +201,4 @@ struct SimSource: @unchecked Sendable {
         expected.count == bytes.count
             && expected.withRawBytes { casemate_are_equal($0.baseAddress, bytes.baseAddress, bytes.count) }
     }
-}
-
-/// A buffer to read into, lent for one call.
-struct SimTarget: @unchecked Sendable {
-    // SAFETY: used within the call that was lent the buffer.
-    let buffer: UnsafeMutableRawBufferPointer
-    init(_ buffer: UnsafeMutableRawBufferPointer) { self.buffer = buffer }
 }

@@ -39,23 +39,18 @@ public final class MemoryBlockHost: BlockHost {
     }
 
     public func read(_ batch: [HostRead]) throws(HostError) {
-        // Addresses cross into the lock as numbers: pointers are not `Sendable`, and the caller lends these anyway.
         for read in batch {
-            let target = Lent(read.buffer)
             try access { state throws(HostError) in
-                let buffer = target.mutable
-                let end = try Self.end(read.offset, buffer.count)
+                let end = try Self.end(read.offset, read.buffer.count)
                 guard end <= state.contents.byteCount else { throw .beyondEnd(offset: read.offset) }
-                state.contents.read(end - buffer.count, into: buffer)
+                state.contents.read(end - read.buffer.count, into: read.buffer)
             }
         }
     }
 
     public func beginWrite(at offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite {
-        let source = Lent(bytes)
         do throws(HostError) {
             try access { state throws(HostError) in
-                let bytes = source.immutable
                 let end = try Self.end(offset, bytes.count)
                 try self.checkCapacity(end)
                 state.contents.write(end - bytes.count, bytes)
@@ -89,7 +84,7 @@ public final class MemoryBlockHost: BlockHost {
         state.withLock { $0.isClosed = true }
     }
 
-    private func access<Result: Sendable>(
+    private func access<Result>(
         _ body: (inout State) throws(HostError) -> Result
     ) throws(HostError) -> Result {
         try state.withLock { state throws(HostError) in
@@ -107,26 +102,5 @@ public final class MemoryBlockHost: BlockHost {
         let (end, overflow) = offset.addingReportingOverflow(UInt64(byteCount))
         guard !overflow, end <= UInt64(Int.max) else { throw .beyondEnd(offset: offset) }
         return Int(end)
-    }
-}
-
-/// A caller's buffer on its way through a `sending` closure.
-private struct Lent: @unchecked Sendable {
-    // SAFETY: lives only within the call that was lent the buffer.
-    private let address: UnsafeRawPointer?
-    private let count: Int
-
-    init(_ buffer: UnsafeMutableRawBufferPointer) {
-        self.init(UnsafeRawBufferPointer(buffer))
-    }
-
-    init(_ buffer: UnsafeRawBufferPointer) {
-        address = buffer.baseAddress
-        count = buffer.count
-    }
-
-    var immutable: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: address, count: count) }
-    var mutable: UnsafeMutableRawBufferPointer {
-        UnsafeMutableRawBufferPointer(mutating: immutable)
     }
 }
