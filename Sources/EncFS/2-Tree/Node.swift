@@ -86,6 +86,9 @@ final class Node {
         bytes.storeBytes(of: value.littleEndian, toByteOffset: offset, as: T.self)
     }
 
+    /// The whole node as stored; valid while the node lives, its bytes until it changes.
+    var content: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: bytes, count: byteCount) }
+
     var level: Int { Int(load(UInt8.self, at: 4)) }
     var isLeaf: Bool { level == 0 }
 

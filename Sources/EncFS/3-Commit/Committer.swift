@@ -20,6 +20,8 @@ final class Committer: Sendable {
     private let table: InodeTable
     /// Something happened since the last ordered commit.
     private let isChanged = Atomic(false)
+    /// Bytes of data written since then.
+    private let dataBytes = Atomic(0)
     private let dirtyLimit: Int
     /// One commit at a time.
     private let turn = Monitor()
@@ -36,6 +38,9 @@ final class Committer: Sendable {
 
     /// From this many dirty nodes on, most are written before the gate closes.
     private static let writeAheadFrom = 64
+    /// What may pile up while the device wants a commit. The device's space between wanting and requiring one is what
+    /// the commit itself is written to, so operations wait for it before they add more.
+    private static let wantedBytes = 1 << 20
 
     init(_ device: any BlockDevice, _ store: MetadataStore, _ table: InodeTable, latch: Latch, dirtyBytes: Int) {
         self.device = device
@@ -45,7 +50,12 @@ final class Committer: Sendable {
         dirtyLimit = max(16, dirtyBytes / store.tree.nodeBytes)
     }
 
-    func noteChange() { isChanged.store(true, ordering: .releasing) }
+    /// Something changes that the next commit has to take along.
+    /// - Parameter data: bytes of data it writes to the device.
+    func noteChange(data: Int = 0) {
+        isChanged.store(true, ordering: .releasing)
+        if data > 0 { dataBytes.wrappingAdd(data, ordering: .relaxed) }
+    }
 
     /// Whether there is anything to commit.
     var isDirty: Bool { isChanged.load(ordering: .acquiring) || table.hasPendingTimes }
@@ -58,7 +68,9 @@ final class Committer: Sendable {
         let dirty = store.tree.dirtyCount
         store.monitor.unlock()
         if dirty > 2 * dirtyLimit { return .needed }
-        return dirty > dirtyLimit || device.commitWanted ? .wanted : .none
+        guard device.commitWanted else { return dirty > dirtyLimit ? .wanted : .none }
+        let waiting = dataBytes.load(ordering: .relaxed) + dirty * store.tree.nodeBytes
+        return waiting >= Self.wantedBytes ? .needed : .wanted
     }
 
     /// Orders a commit of all that was done before this call.
@@ -85,12 +97,13 @@ final class Committer: Sendable {
         if !dataOnly { try storeTimes() }
         let ticket: OrderedCommit
         do throws(DeviceError) {
-            try writeAhead()
+            try writeAhead(after: last)
             gate.lockExclusive()
             defer { gate.unlock() }
-            try writeRest()
+            try writeRest(after: last)
             let commit = try device.commit()
             isChanged.store(false, ordering: .releasing)
+            dataBytes.store(0, ordering: .relaxed)
             ticket = OrderedCommit(commit, latch: latch)
         } catch {
             latch.set("commit: \(error.text)")
@@ -124,7 +137,7 @@ final class Committer: Sendable {
     }
 
     /// Writes most dirty nodes while operations go on; whatever they change again is written again.
-    private func writeAhead() throws(DeviceError) {
+    private func writeAhead(after last: OrderedCommit?) throws(DeviceError) {
         var rounds = 64
         while rounds > 0 {
             rounds -= 1
@@ -132,15 +145,14 @@ final class Committer: Sendable {
             guard store.tree.dirtyCount >= Self.writeAheadFrom else { return store.monitor.unlock() }
             let nodes = store.tree.takeDirty(limit: 256)
             let copies = nodes.map { node in
-                (node.address, Array(UnsafeRawBufferPointer(start: node.bytes, count: node.byteCount)))
+                (node.address, Array(node.content))
             }
             store.monitor.unlock()
-            var failure: DeviceError?
-            do throws(DeviceError) {
+            let failure = attempt(after: last) { () throws(DeviceError) in
                 var writes = StagedWrites(device)
                 for (address, bytes) in copies { try writes.add(address, bytes) }
                 try writes.flush()
-            } catch { failure = error }
+            }
             store.monitor.lock()
             store.tree.landed(nodes, written: failure == nil)
             store.monitor.unlock()
@@ -148,8 +160,26 @@ final class Committer: Sendable {
         }
     }
 
+    /// Writes; where the device has no room, once more after the last commit is durable, which may return some.
+    /// Whatever was written before is written again.
+    private func attempt(
+        after last: OrderedCommit?, _ write: () throws(DeviceError) -> Void
+    ) -> DeviceError? {
+        var mayRetry = last != nil
+        while true {
+            do throws(DeviceError) {
+                try write()
+                return nil
+            } catch {
+                guard mayRetry, error == .noSpace || error == .commitRequired, let last else { return error }
+                mayRetry = false
+                do throws(VFSError) { try last.wait() } catch { return .latched("\(error)") }
+            }
+        }
+    }
+
     /// Writes all that differs; the gate keeps every change away.
-    private func writeRest() throws(DeviceError) {
+    private func writeRest(after last: OrderedCommit?) throws(DeviceError) {
         store.monitor.lock()
         let nodes = store.tree.takeDirty()
         let (groups, freed) = store.space.settle()
@@ -162,18 +192,17 @@ final class Committer: Sendable {
         let tableBlocks = tables.map { store.space.tableBlock($0) }
         store.monitor.unlock()
 
-        var failure: DeviceError?
-        do throws(DeviceError) {
+        let failure = attempt(after: last) { () throws(DeviceError) in
             var writes = StagedWrites(device)
             if let superblock { try writes.add(0, superblock.stored) }
             for (number, bytes) in zip(tables, tableBlocks) { try writes.add(1 + number, bytes) }
             for group in groups { try writes.add(store.space.bitmapStart + UInt64(group.number), group.stored) }
             for node in nodes {
-                try writes.add(node.address, UnsafeRawBufferPointer(start: node.bytes, count: node.byteCount))
+                try writes.add(node.address, node.content)
             }
             try writes.flush()
             for range in freed { try device.discard(LogicalBlock(range.lowerBound), count: UInt64(range.count)) }
-        } catch { failure = error }
+        }
 
         store.monitor.lock()
         store.tree.landed(nodes, written: failure == nil)

@@ -1,12 +1,6 @@
 import SecureBlock
 import VFS
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
 extension EncFS {
     /// Makes an empty filesystem over all of `device`; durable on return. What was there before is forgotten.
     /// - Throws: ``EncFSError/noSpace`` for a device below 2 MiB or one that is full,
@@ -50,7 +44,7 @@ extension EncFS {
             for number in 0..<superblock.tableBlocks {
                 try writes.add(superblock.tableStart + number, space.tableBlock(number))
             }
-            try writes.add(node.address, UnsafeRawBufferPointer(start: node.bytes, count: node.byteCount))
+            try writes.add(node.address, node.content)
             try writes.add(0, superblock.stored)
             try writes.flush()
             try device.commit().wait()
@@ -112,14 +106,5 @@ extension EncFS {
         defer { buffer.deallocate() }
         do throws(DeviceError) { try device.read(LogicalBlock(first), into: buffer) } catch { throw .device(error) }
         return try body(UnsafeRawBufferPointer(buffer))
-    }
-}
-
-extension Timestamp {
-    /// The system's clock.
-    static var now: Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(seconds: Int64(time.tv_sec), nanoseconds: UInt32(time.tv_nsec))
     }
 }

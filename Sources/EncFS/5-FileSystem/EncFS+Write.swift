@@ -71,16 +71,20 @@ extension EncFS {
         var isDone = false
     }
 
-    private func writeOnce(
-        _ inode: LiveInode, at position: WritePosition, _ bytes: UnsafeRawBufferPointer, _ flags: WriteFlags
+    /// One operation's part of a write, with the inode to itself.
+    /// - Parameter mayStayInline: whether a small file may keep its bytes in the tree.
+    func writeOnce(
+        _ inode: LiveInode, at position: WritePosition, _ bytes: UnsafeRawBufferPointer, _ flags: WriteFlags,
+        mayStayInline: Bool = true
     ) throws(VFSError) -> WriteOutcome {
         let now = Timestamp.now
         let plan = try store.change { tree throws(TreeError) in
-            try prepare(tree, inode.number, position, bytes, flags, now)
+            try prepare(tree, inode.number, position, bytes, flags, now, mayStayInline)
         }
         let end = plan.range.upperBound
         if plan.isDone { return .written(count: bytes.count, end: end) }
 
+        committer.noteChange(data: bytes.count)
         var written = plan.range.lowerBound
         var failure: DeviceError?
         do throws(DeviceError) {
@@ -134,7 +138,7 @@ extension EncFS {
     /// Finds the place of a write and allocates what it needs. A write that stays inline is complete after this.
     private func prepare(
         _ tree: Tree, _ number: UInt64, _ position: WritePosition, _ bytes: UnsafeRawBufferPointer,
-        _ flags: WriteFlags, _ now: Timestamp
+        _ flags: WriteFlags, _ now: Timestamp, _ mayStayInline: Bool
     ) throws(TreeError) -> Plan {
         var record = try tree.inode(number, table)
         guard record.kind == .regular else {
@@ -145,7 +149,7 @@ extension EncFS {
         case .offset(let offset): start = offset
         case .end: start = record.size
         }
-        guard start < Inode.maximumBytes, UInt64(bytes.count) <= Inode.maximumBytes - start else {
+        guard start < Inode.maximumBytes || bytes.isEmpty, UInt64(bytes.count) <= Inode.maximumBytes - start else {
             throw .refused(.fileTooLarge)
         }
         var plan = Plan(inode: record, range: start..<start + UInt64(bytes.count))
@@ -157,7 +161,7 @@ extension EncFS {
         if let stored = try tree.value(of: key) { plan.inline = Array(stored) }
         let limit = UInt64(tree.nodeBytes / 8)
         let newSize = max(record.size, plan.range.upperBound)
-        if record.blocks == 0, newSize <= limit, plan.inline != nil || record.size == 0 {
+        if mayStayInline, record.blocks == 0, newSize <= limit, plan.inline != nil || record.size == 0 {
             var content = plan.inline ?? []
             if content.count < Int(plan.range.upperBound) {
                 content.append(contentsOf: repeatElement(0, count: Int(plan.range.upperBound) - content.count))

@@ -1,0 +1,154 @@
+import VFS
+
+extension EncFS {
+    /// `ENODEV`.
+    private static let noDevice = Errno(rawValue: 19)
+    /// Blocks one operation allocates: 32 MiB.
+    private static let operationBlocks: UInt64 = 8192
+
+    /// As `fallocate(2)`. Blocks that are allocated and never written read as zeros, as the device promises. `collapse`
+    /// and `insert` are `ENOTSUP`. A range that needs more than one operation may be found half done after a crash.
+    public func allocate(
+        _ node: NodeID, _ handle: Handle, _ range: Range<UInt64>, _ mode: AllocationMode
+    ) throws(VFSError) {
+        guard !range.isEmpty else { throw VFSError(.invalidArgument) }
+        guard range.upperBound <= Inode.maximumBytes else { throw VFSError(.fileTooLarge) }
+        let inode = try table.use(node)
+        defer { finish(inode) }
+        let kind = try store.look { tree throws(TreeError) in try tree.inode(node.rawValue, table).kind }
+        guard kind == .regular else { throw VFSError(kind == .directory ? .isDirectory : Self.noDevice) }
+        switch mode {
+        case .allocate: try fill(inode, range, keepsSize: false)
+        case .allocateKeepingSize: try fill(inode, range, keepsSize: true)
+        case .punchHole: try punch(inode, range)
+        case .zero, .zeroKeepingSize:
+            try punch(inode, range)
+            try fill(inode, range, keepsSize: mode == .zeroKeepingSize)
+        case .collapse, .insert: throw VFSError(.notSupported)
+        }
+    }
+
+    private func fill(_ inode: LiveInode, _ range: Range<UInt64>, keepsSize: Bool) throws(VFSError) {
+        try leaveInline(inode)
+        let blocks = Self.blocks(range)
+        var position = blocks.lowerBound
+        while position < blocks.upperBound {
+            let end = min(position + Self.operationBlocks, blocks.upperBound)
+            let bytesEnd = end == blocks.upperBound ? range.upperBound : end * Self.blockSize
+            let now = Timestamp.now
+            let part = position..<end
+            try retryingForSpace { () throws(VFSError) in
+                try exclusively(inode) { () throws(VFSError) in
+                    try store.change { tree throws(TreeError) in
+                        var record = try tree.inode(inode.number, table)
+                        let holes = try tree.fillHoles(inode.number, in: part)
+                        record.blocks += holes.reduce(0) { $0 + UInt64($1.count) }
+                        if !keepsSize, record.size < bytesEnd {
+                            record.size = bytesEnd
+                            record.modificationTime = now
+                        }
+                        record.changeTime = now
+                        try tree.storeInode(inode.number, record, table)
+                    }
+                }
+            }
+            position = end
+        }
+    }
+
+    private func retryingForSpace(_ body: () throws(VFSError) -> Void) throws(VFSError) {
+        do throws(VFSError) { return try body() } catch {
+            guard error.errno == .noSpace, store.hasPendingSpace else { throw error }
+        }
+        _ = try committer.order()
+        try body()
+    }
+
+    /// Moves a small file's bytes out of the tree into blocks.
+    private func leaveInline(_ inode: LiveInode) throws(VFSError) {
+        let inline = try store.look { tree throws(TreeError) in
+            try tree.value(of: ItemKey(inode.number, .inlineData)).map { Array($0) }
+        }
+        guard let inline, !inline.isEmpty else { return }
+        try rewrite(inode, mayStayInline: false) { tree throws(TreeError) in
+            // Looked up again with the inode to ourselves.
+            guard let now = try tree.value(of: ItemKey(inode.number, .inlineData)), !now.isEmpty else { return nil }
+            return (0, Array(now))
+        }
+    }
+
+    /// Frees the whole blocks of a range and writes zeros over the rest of it, up to the end of file.
+    private func punch(_ inode: LiveInode, _ range: Range<UInt64>) throws(VFSError) {
+        let low = (range.lowerBound + Self.blockSize - 1) / Self.blockSize
+        let high = range.upperBound / Self.blockSize
+        if low < high {
+            var isDone = false
+            while !isDone {
+                isDone = try exclusively(inode) { () throws(VFSError) in
+                    try store.change(mayUseReserve: true) { tree throws(TreeError) in
+                        var record = try tree.inode(inode.number, table)
+                        let (freed, isDone) = try tree.freeBlocks(
+                            inode.number, in: low..<high, limit: Self.operationExtents)
+                        record.blocks -= min(freed, record.blocks)
+                        try tree.storeInode(inode.number, record, table)
+                        return isDone
+                    }
+                }
+            }
+        }
+        let middle = low < high ? low * Self.blockSize..<high * Self.blockSize : range.upperBound..<range.upperBound
+        for edge in [
+            range.lowerBound..<min(middle.lowerBound, range.upperBound), middle.upperBound..<range.upperBound,
+        ]
+        where !edge.isEmpty {
+            try clear(inode, edge)
+        }
+        // A block-sized file of inline bytes has them in the middle too.
+        if low < high { try clear(inode, middle.clamped(to: 0..<UInt64(store.tree.nodeBytes)), onlyInline: true) }
+    }
+
+    /// Writes zeros where bytes are; holes stay holes.
+    private func clear(_ inode: LiveInode, _ range: Range<UInt64>, onlyInline: Bool = false) throws(VFSError) {
+        try rewrite(inode, mayStayInline: true) { tree throws(TreeError) in
+            let record = try tree.inode(inode.number, table)
+            let clipped = range.clamped(to: 0..<record.size)
+            guard !clipped.isEmpty else { return nil }
+            if let inline = try tree.value(of: ItemKey(inode.number, .inlineData)) {
+                let inside = clipped.clamped(to: 0..<UInt64(inline.count))
+                return inside.isEmpty ? nil : (inside.lowerBound, [UInt8](repeating: 0, count: inside.count))
+            }
+            guard !onlyInline, try !tree.extents(inode.number, in: Self.blocks(clipped)).isEmpty else { return nil }
+            return (clipped.lowerBound, [UInt8](repeating: 0, count: clipped.count))
+        }
+    }
+
+    /// Writes what `bytes` says once the inode is ours, committing first where the device asks for it.
+    private func rewrite(
+        _ inode: LiveInode, mayStayInline: Bool,
+        _ bytes: (Tree) throws(TreeError) -> (offset: UInt64, bytes: [UInt8])?
+    ) throws(VFSError) {
+        for attempt in 0..<4 {
+            let outcome = try exclusively(inode) { () throws(VFSError) -> WriteOutcome in
+                guard let (offset, bytes) = try store.look(bytes) else { return .written(count: 0, end: 0) }
+                return try write(bytes, to: inode, at: offset, mayStayInline)
+            }
+            guard case .commitNeeded = outcome else { return }
+            let ticket = try committer.order()
+            if attempt > 0 { try ticket.wait() }
+        }
+        throw VFSError(.noSpace)
+    }
+
+    private func write(
+        _ bytes: [UInt8], to inode: LiveInode, at offset: UInt64, _ mayStayInline: Bool
+    ) throws(VFSError) -> WriteOutcome {
+        var outcome: Result<WriteOutcome, VFSError> = .success(.commitNeeded)
+        bytes.withUnsafeBytes { source in
+            do throws(VFSError) {
+                outcome = .success(
+                    try writeOnce(inode, at: .offset(offset), source, [], mayStayInline: mayStayInline))
+            } catch { outcome = .failure(error) }
+        }
+        return try outcome.get()
+    }
+}
