@@ -14,7 +14,7 @@ extension Attributes {
 }
 
 extension Timestamp {
-    fileprivate init(_ time: timespec) {
+    init(_ time: timespec) {
         self.init(seconds: Int64(time.tv_sec), nanoseconds: UInt32(clamping: time.tv_nsec))
     }
 }
@@ -22,7 +22,7 @@ extension Timestamp {
 extension HostFS {
     public func attributes(_ node: NodeID) throws(VFSError) -> Attributes {
         let file = try self.node(node)
-        return Attributes(try file.descriptor.status(), of: file)
+        return Attributes(try table.descriptor(of: file).status(), of: file)
     }
 
     /// One host call per kind of change, in the order size, owner, permissions, times; those before a failure stay.
@@ -32,7 +32,7 @@ extension HostFS {
     {
         try requireWritable()
         let file = try self.node(node)
-        let descriptor = file.descriptor
+        let descriptor = try table.descriptor(of: file)
         if change.permissions != nil, file.kind == .symbolicLink { throw VFSError(.notSupported) }
         let times = [try timespec(change.accessTime), try timespec(change.modificationTime)]
         if let size = change.size {
@@ -60,11 +60,12 @@ extension HostFS {
     /// The host does not do it for us where this process is privileged. File capabilities it drops on any write.
     func clearPrivileges(_ file: HostNode) throws(VFSError) {
         guard file.kind == .regular else { return }
-        let mode = try file.descriptor.status().mode
+        let descriptor = try table.descriptor(of: file)
+        let mode = try descriptor.status().mode
         var cleared = mode & ~0o4000
         if mode & 0o010 != 0 { cleared &= ~0o2000 }
         guard cleared != mode else { return }
-        _ = try file.descriptor.call { casemate_change_mode($0, mode_t(cleared & 0o7777)) }
+        _ = try descriptor.call { casemate_change_mode($0, mode_t(cleared & 0o7777)) }
     }
 
     private func timespec(_ time: AttributeChange.Time?) throws(VFSError) -> Glibc.timespec {

@@ -26,7 +26,7 @@ extension HostFS {
         if flags.contains(.noAccessTime) {
             descriptor = try reopenWithoutAccessTime(file, hostFlags)
         } else {
-            descriptor = try file.descriptor.reopen(hostFlags)
+            descriptor = try table.descriptor(of: file).reopen(hostFlags)
         }
         table.opened(file)
         return add(HostOpen(file, descriptor))
@@ -35,10 +35,10 @@ extension HostFS {
     /// The host allows `O_NOATIME` to a file's owner only; for others it is a wish.
     private func reopenWithoutAccessTime(_ file: HostNode, _ flags: Int32) throws(VFSError) -> Descriptor {
         do throws(VFSError) {
-            return try file.descriptor.reopen(flags | CASEMATE_OPEN_NO_ACCESS_TIME)
+            return try table.descriptor(of: file).reopen(flags | CASEMATE_OPEN_NO_ACCESS_TIME)
         } catch {
             guard error.errno == .notPermitted else { throw error }
-            return try file.descriptor.reopen(flags)
+            return try table.descriptor(of: file).reopen(flags)
         }
     }
 

@@ -9,7 +9,7 @@ extension HostFS {
     private func holder(_ node: NodeID) throws(VFSError) -> Descriptor {
         let file = try self.node(node)
         guard file.kind != .symbolicLink else { throw VFSError(.notSupported) }
-        return file.descriptor
+        return try table.descriptor(of: file)
     }
 
     private func validate(_ name: [UInt8]) throws(VFSError) {

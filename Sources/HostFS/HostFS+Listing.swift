@@ -15,7 +15,7 @@ extension HostFS {
     ) throws(VFSError) {
         let directory = try directory(node)
         let open = try file(handle)
-        guard open.node === directory else { throw VFSError(.badFileDescriptor) }
+        guard open.node === directory.node else { throw VFSError(.badFileDescriptor) }
         var place = cookie.rawValue == 0 ? 0 : cookie.rawValue - Self.cookieShift
         while true {
             let batch = try batch(open, behind: place)
@@ -80,13 +80,15 @@ extension HostFS {
     }
 
     /// The entry to hand out; `nil` when it went meanwhile.
-    private func entry(_ record: Record, in directory: HostNode, plus: Bool) throws(VFSError) -> DirectoryEntry? {
+    private func entry(_ record: Record, in directory: HostDirectory, plus: Bool) throws(VFSError)
+        -> DirectoryEntry?
+    {
         let name = try Name(record.name)
         let highest = UInt64(off_t.max) - Self.cookieShift
         let cookie = DirectoryCookie(rawValue: min(record.offset, highest) + Self.cookieShift)
         do throws(VFSError) {
             if plus {
-                let found = try lookup(name, in: NodeID(rawValue: directory.number))
+                let found = try lookup(name, in: NodeID(rawValue: directory.node.number))
                 return DirectoryEntry(
                     name: name, node: found.node, kind: found.attributes.kind, cookie: cookie,
                     attributes: found.attributes)

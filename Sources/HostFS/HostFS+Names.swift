@@ -5,19 +5,20 @@ public import VFS
 extension HostFS {
     public func lookup(_ name: Name, in directory: NodeID) throws(VFSError) -> Entry {
         let parent = try self.directory(directory)
-        return try enter(parent.descriptor.entry(name), in: parent)
+        return try enter(parent.descriptor.entry(name), as: name, in: parent)
     }
 
     /// Counts a lookup of a file just found in, or made in, `parent`.
-    private func enter(_ descriptor: Descriptor, in parent: HostNode) throws(VFSError) -> Entry {
+    private func enter(_ descriptor: Descriptor, as name: Name?, in parent: HostDirectory) throws(VFSError) -> Entry
+    {
         let status = try descriptor.status()
-        let node = try table.enter(descriptor, status, in: parent)
+        let node = try table.enter(descriptor, status, as: name, in: parent.node)
         return Entry(node: NodeID(rawValue: node.number), attributes: Attributes(status, of: node))
     }
 
     /// The directory through which `node` was last found, or to which it was renamed through this filesystem.
     public func parent(of node: NodeID) throws(VFSError) -> NodeID {
-        NodeID(rawValue: table.parent(of: try directory(node)))
+        NodeID(rawValue: table.parent(of: try directory(node).node))
     }
 
     public func forget(_ node: NodeID, count: UInt64) { table.forget(node.rawValue, count: count) }
@@ -26,7 +27,7 @@ extension HostFS {
         let file = try self.node(node)
         guard file.kind == .symbolicLink else { throw VFSError(.invalidArgument) }
         var target = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = try file.descriptor.call { number in
+        let count = try table.descriptor(of: file).call { number in
             target.withUnsafeMutableBufferPointer { casemate_read_link(number, $0.baseAddress, $0.count) }
         }
         return target[..<count].map(UInt8.init(bitPattern:))
@@ -45,12 +46,12 @@ extension HostFS {
             let made = Descriptor(try parent.descriptor.call { casemate_create_unnamed($0, 0o600) })
             let descriptor = Descriptor(try made.call(casemate_path_of))
             try settle(descriptor, new, in: parentStatus, by: caller)
-            return try enter(descriptor, in: parent)
+            return try enter(descriptor, as: nil, in: parent)
         }
         let descriptor = try create(new, name, in: parent)
         do throws(VFSError) {
             try settle(descriptor, new, in: parentStatus, by: caller)
-            return try enter(descriptor, in: parent)
+            return try enter(descriptor, as: name, in: parent)
         } catch {
             // Best effort: what made the call fail matters more than a leftover.
             _ = try parent.descriptor.use { number in
@@ -61,7 +62,7 @@ extension HostFS {
     }
 
     /// Makes the node and opens it.
-    private func create(_ new: NewNode, _ name: Name, in parent: HostNode) throws(VFSError) -> Descriptor {
+    private func create(_ new: NewNode, _ name: Name, in parent: HostDirectory) throws(VFSError) -> Descriptor {
         let mode = mode_t(new.permissions & 0o700)
         switch new.kind {
         case .regular:
@@ -114,18 +115,28 @@ extension HostFS {
         let file = try self.node(node)
         let parent = try self.directory(directory)
         guard file.kind != .directory else { throw VFSError(.notPermitted) }
+        let descriptor = try table.descriptor(of: file)
         _ = try parent.descriptor.use { target throws(VFSError) in
-            try file.descriptor.call { number in
+            try descriptor.call { number in
                 name.withCString { casemate_link(number, file.kind == .symbolicLink ? 1 : 0, target, $0) }
             }
         }
-        return try enter(file.descriptor, in: parent)
+        return try enter(descriptor, as: name, in: parent)
     }
 
     public func remove(_ name: Name, in directory: NodeID, _ kind: RemovalKind) throws(VFSError) {
         try requireWritable()
-        _ = try self.directory(directory).descriptor.call { number in
-            name.withCString { unlinkat(number, $0, kind == .directory ? AT_REMOVEDIR : 0) }
+        let parent = try self.directory(directory)
+        try table.names.exclusive { () throws(VFSError) in
+            let removed = try table.detach(name, from: parent)
+            do throws(VFSError) {
+                _ = try parent.descriptor.call { number in
+                    name.withCString { unlinkat(number, $0, kind == .directory ? AT_REMOVEDIR : 0) }
+                }
+            } catch {
+                table.attach(removed, as: name, in: parent)
+                throw error
+            }
         }
     }
 
@@ -135,25 +146,24 @@ extension HostFS {
         try requireWritable()
         let source = try self.directory(directory)
         let destination = try self.directory(newDirectory)
-        _ = try destination.descriptor.use { target throws(VFSError) in
-            try source.descriptor.call { number in
-                name.withCString { old in
-                    newName.withCString { casemate_rename(number, old, target, $0, flags.rawValue) }
+        try table.names.exclusive { () throws(VFSError) in
+            let moved = try table.detach(name, from: source)
+            let replaced = try table.detach(newName, from: destination)
+            do throws(VFSError) {
+                _ = try destination.descriptor.use { target throws(VFSError) in
+                    try source.descriptor.call { number in
+                        name.withCString { old in
+                            newName.withCString { casemate_rename(number, old, target, $0, flags.rawValue) }
+                        }
+                    }
                 }
+            } catch {
+                table.attach(moved, as: name, in: source)
+                table.attach(replaced, as: newName, in: destination)
+                throw error
             }
+            if flags.contains(.exchange) { table.attach(replaced, as: name, in: source) }
+            table.attach(moved, as: newName, in: destination)
         }
-        guard source !== destination else { return }
-        noteParent(of: newName, in: destination)
-        if flags.contains(.exchange) { noteParent(of: name, in: source) }
-    }
-
-    /// After a rename. A host that moved the entry again meanwhile loses nothing: lookups tell the new place.
-    private func noteParent(of name: Name, in parent: HostNode) {
-        do throws(VFSError) {
-            var status = casemate_status()
-            _ = try parent.descriptor.call { number in name.withCString { casemate_status_at(number, $0, &status) }
-            }
-            try table.moved(HostIdentity(status), to: parent)
-        } catch {}
     }
 }

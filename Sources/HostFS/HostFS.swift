@@ -15,8 +15,9 @@ public import VFS
 /// the directory: where it runs as root, its callers can make set-user-ID programs and device nodes there, so the
 /// directory should lie on a `nosuid,nodev` mount.
 ///
-/// Every file in use holds a descriptor. The first HostFS raises the process's soft limit of open files to its hard
-/// limit; beyond that lookups fail with `EMFILE`.
+/// Files in use hold descriptors: directories always, others as far as half of the process's limit of open files allows;
+/// beyond that they are found again by name, and a file that the host replaced meanwhile is `ESTALE`. The first HostFS
+/// raises the process's soft limit to its hard limit.
 public final class HostFS: FileSystem {
     public let root: NodeID
     public let traits: Traits
@@ -32,7 +33,12 @@ public final class HostFS: FileSystem {
     ///   - path: an existing directory; symbolic links in this path are followed, once, now.
     ///   - readOnly: refuse changes with `EROFS`.
     /// - Throws: `ENOENT`, `ENOTDIR`, `EACCES`; `ENOSYS` where `/proc` is not mounted.
-    public init(root path: String, readOnly: Bool) throws(VFSError) {
+    public convenience init(root path: String, readOnly: Bool) throws(VFSError) {
+        try self.init(root: path, readOnly: readOnly, descriptorLimit: Self.raisedDescriptorLimit() / 2)
+    }
+
+    /// - Parameter descriptorLimit: how many descriptors files that are no directories may hold, about.
+    package init(root path: String, readOnly: Bool, descriptorLimit: Int) throws(VFSError) {
         let descriptor: Descriptor
         do throws(VFSError) {
             descriptor = Descriptor(try HostCall.checked { Array(path.utf8).withCString(casemate_open_root) })
@@ -44,21 +50,20 @@ public final class HostFS: FileSystem {
         } catch {
             throw VFSError(.noFunction, fault: "/proc/self/fd cannot be used: \(error.errno)")
         }
-        Self.raiseDescriptorLimit()
-        table = NodeTable(root: descriptor, try descriptor.status())
+        table = NodeTable(root: descriptor, try descriptor.status(), descriptorLimit: descriptorLimit)
         root = NodeID(rawValue: table.root.number)
         traits = Traits(
             ownsState: false, readOnly: readOnly, maximumFileBytes: UInt64(Int64.max), typeName: "hostfs")
     }
 
-    private static func raiseDescriptorLimit() {
+    /// The process's limit of open files, after its soft limit went up to the hard one.
+    private static func raisedDescriptorLimit() -> Int {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < limit.rlim_max
-        else {
-            return
-        }
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        let soft = limit.rlim_cur
         limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        let raised = soft < limit.rlim_max && setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0
+        return Int(clamping: raised ? limit.rlim_max : soft)
     }
 
     /// - Throws: `ESTALE` for a number that names no file in use.
@@ -68,10 +73,10 @@ public final class HostFS: FileSystem {
     }
 
     /// - Throws: `ENOTDIR`, `ESTALE`.
-    func directory(_ id: NodeID) throws(VFSError) -> HostNode {
+    func directory(_ id: NodeID) throws(VFSError) -> HostDirectory {
         let node = try node(id)
-        guard node.kind == .directory else { throw VFSError(.notDirectory) }
-        return node
+        guard let descriptor = node.directory else { throw VFSError(.notDirectory) }
+        return HostDirectory(node: node, descriptor: descriptor)
     }
 
     func requireWritable() throws(VFSError) {
@@ -87,8 +92,10 @@ public final class HostFS: FileSystem {
     /// Opens not closed yet.
     package var openFileCount: Int { opens.withLock { $0.files.count } }
 
-    /// Files looked up or open, the root included; each holds a descriptor.
+    /// Files looked up or open, the root included.
     package var filesInUse: Int { table.count }
+    /// Descriptors held for looking up files that are no directories.
+    package var heldDescriptors: Int { table.descriptorCount }
 
     func add(_ file: HostOpen) -> Handle {
         opens.withLock { opens in
@@ -103,7 +110,7 @@ public final class HostFS: FileSystem {
     /// The host filesystem's own figures; a quota of the process is not in them.
     public func statistics() throws(VFSError) -> Statistics {
         var found = statvfs()
-        _ = try table.root.descriptor.call { fstatvfs($0, &found) }
+        _ = try table.rootDescriptor.call { fstatvfs($0, &found) }
         let scale = max(UInt64(found.f_frsize), 1)
         return Statistics(
             blockBytes: UInt32(clamping: scale), totalBlocks: UInt64(found.f_blocks),
@@ -115,14 +122,14 @@ public final class HostFS: FileSystem {
     /// Syncs at once: `fsync(2)` or `fdatasync(2)` of one file, `syncfs(2)` of the root's filesystem for `nil`.
     public func commit(_ node: NodeID?, dataOnly: Bool) throws(VFSError) -> any DurabilityTicket {
         guard let node else {
-            let descriptor = try table.root.descriptor.reopen(O_RDONLY | O_DIRECTORY)
+            let descriptor = try table.rootDescriptor.reopen(O_RDONLY | O_DIRECTORY)
             _ = try descriptor.call(casemate_sync_filesystem)
             return ImmediateTicket()
         }
         let file = try self.node(node)
         // The others have nothing of their own to sync: a link's target goes with its directory.
         guard file.kind == .regular || file.kind == .directory else { return ImmediateTicket() }
-        let descriptor = try file.descriptor.reopen(O_RDONLY)
+        let descriptor = try table.descriptor(of: file).reopen(O_RDONLY)
         _ = try descriptor.call { dataOnly ? fdatasync($0) : fsync($0) }
         return ImmediateTicket()
     }

@@ -2,68 +2,62 @@ import CLinux
 import Synchronization
 import VFS
 
-/// A file of the host: while a descriptor is open, no other file has the pair.
-struct HostIdentity: Hashable, Sendable {
-    var device: UInt64
-    var inode: UInt64
-
-    init(_ status: casemate_status) {
-        device = status.device
-        inode = status.inode
-    }
-}
-
-/// A file that somebody looked up or opened.
-final class HostNode: Sendable {
-    let number: UInt64
-    let kind: NodeKind
-    let identity: HostIdentity
-    let descriptor: Descriptor
-
-    init(number: UInt64, kind: NodeKind, identity: HostIdentity, descriptor: Descriptor) {
-        self.number = number
-        self.kind = kind
-        self.identity = identity
-        self.descriptor = descriptor
-    }
-}
-
 /// The files in use, by number and by what the host calls them.
 ///
-/// A directory remembers the directory through which it was last found, and keeps it in the table: that is its parent.
-/// The host's own `..` is never asked, since the host could have moved the directory out of the tree.
+/// **Places.** A file remembers the directory and the name under which it was last found, and keeps that directory in the
+/// table. For a directory that is its parent: the host's own `..` is never asked, since the host could have moved the
+/// directory out of the tree.
+///
+/// **Descriptors.** A directory keeps its descriptor. Those of other files are closed again, oldest first, when there
+/// are more than ``descriptorLimit``, and reopened from the file's place, where device, inode and time of birth must be
+/// what they were. A file whose name is about to go keeps its descriptor from then on.
 final class NodeTable: Sendable {
-    private struct Record {
+    struct Record {
         let node: HostNode
+        /// Of a file that is no directory; `nil` while it is closed.
+        var descriptor: Descriptor?
         var lookups: UInt64 = 0
         var opens: UInt64 = 0
-        /// Of a directory: where it was found; 0 for the root and other kinds.
+        /// Where it was found; 0 for the root, and for what was found nowhere.
         var parent: UInt64 = 0
+        /// Its name there; `nil` when it has none any more.
+        var name: Name?
         /// How many records have this one as parent.
         var children: UInt64 = 0
     }
 
-    private struct State {
+    struct State {
         var records: [UInt64: Record] = [:]
         var numbers: [HostIdentity: UInt64] = [:]
         /// For files whose inode number cannot be their number.
         var nextNumber = NodeTable.ownNumbers
+        /// Descriptors of files that are no directories.
+        var descriptors = 0
+        /// Numbers whose descriptors may be closed, oldest first from `queueStart` on. Some are there no more.
+        var queue: [UInt64] = []
+        var queueStart = 0
     }
 
     /// Numbers from here to 2^48 are the table's own; those below are inode numbers of the root's device.
-    private static let ownNumbers: UInt64 = 1 << 47
+    static let ownNumbers: UInt64 = 1 << 47
 
     let root: HostNode
-    private let state: Mutex<State>
+    let rootDescriptor: Descriptor
+    let descriptorLimit: Int
+    let state: Mutex<State>
+    /// Held shared to reopen from a place, alone while names go or move.
+    let names = ReadWriteLock()
 
-    init(root descriptor: Descriptor, _ status: casemate_status) {
-        let identity = HostIdentity(status)
-        let number = identity.inode < Self.ownNumbers ? identity.inode : Self.ownNumbers
-        root = HostNode(number: number, kind: .directory, identity: identity, descriptor: descriptor)
+    init(root descriptor: Descriptor, _ status: casemate_status, descriptorLimit: Int) {
+        let inode = status.inode
+        let number = (1..<Self.ownNumbers).contains(inode) ? inode : Self.ownNumbers
+        root = HostNode(number: number, kind: .directory, status, directory: descriptor)
+        rootDescriptor = descriptor
+        self.descriptorLimit = descriptorLimit
         var state = State()
         if number == Self.ownNumbers { state.nextNumber += 1 }
         state.records[number] = Record(node: root)
-        state.numbers[identity] = number
+        state.numbers[root.identity] = number
         self.state = Mutex(state)
     }
 
@@ -75,99 +69,73 @@ final class NodeTable: Sendable {
         return state.withLock { $0.numbers[identity] } ?? max(inode & (Self.ownNumbers - 1), 1)
     }
 
-    /// Enters a file found in `parent`, or finds it again, and counts a lookup.
+    /// Enters a file found as `name` in `parent`, or finds it again, and counts a lookup.
+    /// - Parameter name: `nil` for a file that has none.
     /// - Throws: `ESTALE` when the host moved a directory below one that was found below it.
-    func enter(_ descriptor: Descriptor, _ status: casemate_status, in parent: HostNode) throws(VFSError)
-        -> HostNode
+    func enter(_ descriptor: Descriptor, _ status: casemate_status, as name: Name?, in parent: HostNode)
+        throws(VFSError) -> HostNode
     {
         guard let kind = NodeKind(mode: status.mode) else {
             throw VFSError(.ioError, fault: "the host gives a file of unknown type, mode \(status.mode)")
         }
-        let identity = HostIdentity(status)
-        let rootDevice = root.identity.device
+        // Bound outside the lock, so that descriptors close without it.
+        var closed: [Descriptor] = []
+        defer { withExtendedLifetime(closed) {} }
         return try state.withLock { (state) throws(VFSError) -> HostNode in
-            let number: UInt64
-            if let known = state.numbers[identity] {
-                number = known
-            } else {
-                let usable = identity.device == rootDevice && (1..<Self.ownNumbers).contains(identity.inode)
-                number = usable && state.records[identity.inode] == nil ? identity.inode : state.nextNumber
-                if number == state.nextNumber { state.nextNumber += 1 }
-                let node = HostNode(number: number, kind: kind, identity: identity, descriptor: descriptor)
-                state.records[number] = Record(node: node)
-                state.numbers[identity] = number
+            let number = state.numbers[HostIdentity(status)] ?? insert(kind, status, descriptor, &state)
+            if number != root.number {
+                try Self.settle(number, as: name, in: parent.number, &state, root: root.number)
             }
-            if kind == .directory, number != root.number {
-                try Self.setParent(of: number, to: parent.number, &state, root: root.number)
-            }
-            state.records[number]?.lookups += 1
             guard let node = state.records[number]?.node else { throw VFSError(.staleNFSFileHandle) }
+            state.records[number]?.lookups += 1
+            if kind != .directory { closed = keep(descriptor, of: number, &state) }
             return node
         }
     }
 
-    /// Notes that a known directory now is in `parent`; unknown ones learn it at their lookup.
-    func moved(_ identity: HostIdentity, to parent: HostNode) throws(VFSError) {
-        try state.withLock { (state) throws(VFSError) in
-            guard let number = state.numbers[identity], state.records[number]?.node.kind == .directory else {
-                return
-            }
-            try Self.setParent(of: number, to: parent.number, &state, root: root.number)
-        }
-    }
-
-    private static func setParent(of number: UInt64, to parent: UInt64, _ state: inout State, root: UInt64)
-        throws(VFSError)
+    private func insert(_ kind: NodeKind, _ status: casemate_status, _ descriptor: Descriptor, _ state: inout State)
+        -> UInt64
     {
-        guard let old = state.records[number]?.parent, old != parent else { return }
-        var above = parent
-        while above != root {
-            guard above != number, let next = state.records[above]?.parent, next != 0 else {
-                drop(number, &state, root: root)
-                throw VFSError(.staleNFSFileHandle)
-            }
-            above = next
-        }
-        state.records[parent]?.children += 1
-        state.records[number]?.parent = parent
-        guard old != 0 else { return }
-        state.records[old]?.children -= 1
-        drop(old, &state, root: root)
-    }
-
-    func parent(of node: HostNode) -> UInt64 {
-        node.number == root.number ? node.number : state.withLock { $0.records[node.number]?.parent } ?? root.number
+        let identity = HostIdentity(status)
+        let usable = identity.device == root.identity.device && (1..<Self.ownNumbers).contains(identity.inode)
+        let number = usable && state.records[identity.inode] == nil ? identity.inode : state.nextNumber
+        if number == state.nextNumber { state.nextNumber += 1 }
+        let node = HostNode(number: number, kind: kind, status, directory: kind == .directory ? descriptor : nil)
+        state.records[number] = Record(node: node)
+        state.numbers[identity] = number
+        return number
     }
 
     func opened(_ node: HostNode) { state.withLock { $0.records[node.number]?.opens += 1 } }
 
     func closed(_ node: HostNode) {
         // Bound outside, so that descriptors close without the lock.
-        _ = state.withLock { state -> [HostNode] in
+        _ = state.withLock { state -> [Record] in
             state.records[node.number]?.opens -= 1
             return Self.drop(node.number, &state, root: root.number)
         }
     }
 
     func forget(_ number: UInt64, count: UInt64) {
-        _ = state.withLock { state -> [HostNode] in
+        _ = state.withLock { state -> [Record] in
             guard let lookups = state.records[number]?.lookups else { return [] }
             state.records[number]?.lookups = lookups - min(count, lookups)
             return Self.drop(number, &state, root: root.number)
         }
     }
 
-    /// Takes out what nobody uses any more, from `number` upwards; the nodes that went.
+    /// Takes out what nobody uses any more, from `number` upwards; the records that went.
     @discardableResult
-    private static func drop(_ number: UInt64, _ state: inout State, root: UInt64) -> [HostNode] {
-        var gone: [HostNode] = []
+    static func drop(_ number: UInt64, _ state: inout State, root: UInt64) -> [Record] {
+        var gone: [Record] = []
         var number = number
         while number != root, let record = state.records[number], record.lookups == 0, record.opens == 0,
             record.children == 0
         {
             state.records[number] = nil
             state.numbers[record.node.identity] = nil
-            gone.append(record.node)
+            if record.descriptor != nil { state.descriptors -= 1 }
+            gone.append(record)
             if record.parent == 0 { break }
             state.records[record.parent]?.children -= 1
             number = record.parent
@@ -177,11 +145,6 @@ final class NodeTable: Sendable {
 
     /// Files in the table, the root included.
     var count: Int { state.withLock { $0.records.count } }
-}
-
-extension HostIdentity {
-    fileprivate init(device: UInt64, inode: UInt64) {
-        self.device = device
-        self.inode = inode
-    }
+    /// Descriptors of files that are no directories.
+    var descriptorCount: Int { state.withLock { $0.descriptors } }
 }

@@ -227,4 +227,33 @@ import VFS
         // Other tests open descriptors at the same time.
         #expect(try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count < before + 500)
     }
+
+    /// Thousands of files looked up at once hold few descriptors, and are found again; what the host replaced is not.
+    @Test func filesAreFoundAgain() throws {
+        let place = try TemporaryDirectory()
+        defer { place.remove() }
+        let files = try HostFS(root: place.path, readOnly: false, descriptorLimit: 10)
+        let it = Specimen(files)
+        let nodes = try (0..<500).map { try it.file("f\($0)", "text \($0)") }
+        #expect(files.heldDescriptors <= 11)
+        for (index, node) in nodes.enumerated() { #expect(try it.text(node) == "text \(index)") }
+        #expect(files.heldDescriptors <= 11)
+        // Gone and moved through the filesystem: still there.
+        try it.remove("f0")
+        #expect(try it.text(nodes[0]) == "text 0")
+        try it.directory("d")
+        try it.rename("f1", to: "moved", into: it.lookup("d"))
+        try it.rename("f2", to: "f3")
+        for node in nodes[400...] { _ = try it.attributes(node) }
+        #expect(try it.text(nodes[0]) == "text 0")
+        #expect(try it.text(nodes[1]) == "text 1")
+        #expect(try it.text(nodes[2]) == "text 2")
+        #expect(try it.text(nodes[3]) == "text 3")
+        #expect(try it.attributes(nodes[3]).linkCount == 0)
+        // Replaced by the host: said so, and the new file is another.
+        try FileManager.default.removeItem(atPath: place.path + "/f5")
+        try "other".write(toFile: place.path + "/f5", atomically: false, encoding: .utf8)
+        expect(.staleNFSFileHandle) { try it.attributes(nodes[5]) }
+        #expect(try it.text(it.lookup("f5")) == "other")
+    }
 }

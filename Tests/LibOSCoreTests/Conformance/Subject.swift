@@ -59,6 +59,16 @@ struct Subject: Sendable, CustomTestStringConvertible {
                 files, check: { files.openFileCount == 0 ? [] : ["\(files.openFileCount) files left open"] },
                 cleanup: { directory.remove() })
         },
+        Subject(
+            name: "HostFS with few descriptors",
+            features: Features.all.subtracting(isPrivileged ? [.hugeFiles] : [.hugeFiles, .owners])
+        ) {
+            let directory = try TemporaryDirectory()
+            let files = try HostFS(root: directory.path, readOnly: false, descriptorLimit: 2)
+            return Specimen(
+                files, check: { files.openFileCount == 0 ? [] : ["\(files.openFileCount) files left open"] },
+                cleanup: { directory.remove() })
+        },
         Subject(name: "EncFS", features: Features.all.subtracting(.allocation)) {
             let device = SimBlockDevice(blocks: 16384)
             try EncFS.format(device, EncFS.FormatOptions())
