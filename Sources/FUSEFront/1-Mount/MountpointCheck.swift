@@ -40,7 +40,7 @@ public enum MountpointCheck {
         guard stat(mountpoint, &status) == 0 else {
             switch errno {
             case ENOENT: throw FUSEError.mountpointMissing(mountpoint)
-            case ENOTCONN: throw FUSEError.mountpointDead(mountpoint)
+            case let error where isDead(error): throw FUSEError.mountpointDead(mountpoint)
             case ENOTDIR: throw FUSEError.mountpointNotDirectory(mountpoint)
             default: throw FUSEError.system(call: "stat", errno: .last, path: mountpoint)
             }
@@ -57,8 +57,14 @@ public enum MountpointCheck {
         return String(cString: resolved)
     }
 
+    /// What a mount says whose process ended, or is just ending.
+    static func isDead(_ error: Int32) -> Bool { error == ENOTCONN || error == ECONNABORTED }
+
     private static func isEmpty(_ path: String) throws(FUSEError) -> Bool {
-        guard let stream = opendir(path) else { throw FUSEError.system(call: "opendir", errno: .last, path: path) }
+        guard let stream = opendir(path) else {
+            // The kernel still had the attributes of a dead mount's root, so that stat(2) went well.
+            throw isDead(errno) ? .mountpointDead(path) : .system(call: "opendir", errno: .last, path: path)
+        }
         defer { closedir(stream) }
         // `.` and `..` are always there.
         for _ in 0..<3 {

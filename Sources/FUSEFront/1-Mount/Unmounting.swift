@@ -35,7 +35,12 @@ public enum Unmounting {
         }
         guard let mount = try MountTable.top(at: path) else { throw FUSEError.notMounted(mountpoint) }
         guard mount.type.hasPrefix("fuse") else { throw FUSEError.notOurs(mountpoint) }
-        let notice = try connect(path)
+        let notice: Int32
+        do throws(FUSEError) { notice = try connect(path) } catch {
+            guard case .mountpointDead = error else { throw error }
+            try unmount(path: path, lazily: true)
+            return .wasDead
+        }
         defer { close(notice) }
         try unmount(path: path, lazily: false)
         try awaitClosing(notice, mountpoint)
@@ -45,7 +50,11 @@ public enum Unmounting {
     private static func openRoot(_ path: String) throws(FUSEError) -> Int32 {
         let descriptor = casemate_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
         guard descriptor >= 0 else {
-            throw errno == EACCES ? .notPermitted(path) : .system(call: "open", errno: .last, path: path)
+            switch errno {
+            case EACCES: throw .notPermitted(path)
+            case let error where MountpointCheck.isDead(error): throw .mountpointDead(path)
+            default: throw .system(call: "open", errno: .last, path: path)
+            }
         }
         return descriptor
     }
