@@ -42,6 +42,7 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
     case notEmpty = 46
     case volumeFull = 47
     case notAFile = 48
+    case fileMissing = 49
 
     // Mounting.
     case mountpointMissing = 50
@@ -101,6 +102,7 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
         case .notEmpty: "create: something is there already, and nothing is overwritten"
         case .volumeFull: "no space left inside the volume"
         case .notAFile: "the path is neither a regular file nor a block device"
+        case .fileMissing: "the path inside the volume cannot be found or read"
         case .mountpointMissing: "the mount point does not exist"
         case .mountpointUnsuitable: "the mount point is not a directory, or may not be used"
         case .mountpointNotEmpty: "the mount point is not empty"

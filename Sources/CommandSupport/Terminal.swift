@@ -10,10 +10,13 @@ public enum Terminal {
     /// Writes one line to standard error; a closed one is nobody's concern.
     public static func note(_ line: String) { writeAll(line + "\n", to: STDERR_FILENO) }
 
-    /// Writes a result to standard output.
-    /// - Returns: `false` if it could not be written whole (a full disk, a closed pipe).
-    @discardableResult
-    public static func result(_ text: String) -> Bool { writeAll(text + "\n", to: STDOUT_FILENO) }
+    /// Writes a command's result to standard output, with a newline.
+    /// - Throws: a failure if it could not be written whole: a script must not take half a list for all of it.
+    public static func require(_ text: String) throws(CommandFailure) {
+        guard writeAll(text + "\n", to: STDOUT_FILENO) else {
+            throw CommandFailure(.internal, "the result cannot be written: \(lastError())", at: "standard output")
+        }
+    }
 
     @discardableResult
     static func writeAll(_ text: String, to descriptor: Int32) -> Bool {

@@ -1,0 +1,26 @@
+public import FUSEFront
+
+extension CommandFailure {
+    /// A mount that could not be made, served or taken down.
+    public init(_ error: FUSEError, mountpoint path: String) {
+        // The error's own sentence names the place and what to do.
+        self.init(Self.status(of: error), "\(error)")
+    }
+
+    private static func status(of error: FUSEError) -> CommandStatus {
+        switch error {
+        case .unknownOption, .unsuitableOption: .usage
+        case .mountpointMissing: .mountpointMissing
+        case .mountpointNotDirectory, .mountRefused, .notPermitted: .mountpointUnsuitable
+        case .mountpointNotEmpty: .mountpointNotEmpty
+        case .mountpointHoldsBacking: .mountpointHoldsVolume
+        case .mountpointDead: .alreadyMounted
+        case .noFUSEDevice, .noFusermount: .fuseUnavailable
+        case .notMounted, .notOurs: .notMounted
+        case .busy: .mountBusy
+        case .serverDied: .daemonLost
+        case .closingFailed: .hostFailed
+        case .system: .internal
+        }
+    }
+}

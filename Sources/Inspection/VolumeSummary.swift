@@ -1,0 +1,130 @@
+public import SecureBlock
+
+/// What `info` tells of a volume.
+public struct VolumeSummary: Sendable {
+    private let status: DeviceStatus
+    public init(_ status: DeviceStatus) { self.status = status }
+
+    /// What an owner should do something about.
+    public var warnings: [String] {
+        var warnings: [String] = []
+        for copy in status.damagedSuperblocks {
+            warnings.append("superblock copy \(copy) is damaged; the volume goes on with the other one")
+        }
+        for slot in status.damagedRoots {
+            warnings.append("root slot \(slot) is damaged; the volume goes on with the other one")
+        }
+        for slot in status.keySlots where slot.state == .damaged {
+            warnings.append("key slot \(slot.slot) is damaged")
+        }
+        if status.anchor == nil {
+            warnings.append(
+                status.wasAnchored
+                    ? "this volume has an anchor that was not asked: an older copy would go unnoticed"
+                    : "no anchor: an older copy of the whole volume would go unnoticed")
+        }
+        if let latch = status.latch { warnings.append("writing ended: \(latch)") }
+        return warnings
+    }
+
+    private var usedPermille: UInt64 {
+        let blocks = status.logicalBytes / UInt64(blockBytes)
+        return blocks == 0 ? 0 : status.liveBlocks * 1000 / blocks
+    }
+
+    /// Names and values, in the order they are shown.
+    private var rows: [(name: String, value: String)] {
+        let live = status.liveBlocks * UInt64(blockBytes)
+        return [
+            ("volume", "\(status.volume)"),
+            ("format", "version \(status.formatVersion), \(status.cipher)"),
+            (
+                "features",
+                "compat 0x\(hex(status.compatibleFeatures)), ro-compat 0x\(hex(status.readOnlyCompatibleFeatures)), "
+                    + "incompat 0x\(hex(status.incompatibleFeatures))"
+            ),
+            ("created", UTCTime(milliseconds: status.createdMilliseconds).text),
+            (
+                "holds",
+                "\(ByteCount(bytes: status.logicalBytes)), in use \(ByteCount(bytes: live)) (\(usedPermille / 10).\(usedPermille % 10)%)"
+            ),
+            (
+                "on the host",
+                "\(ByteCount(bytes: status.volumeBytes)) in \(status.segmentCount) segments of "
+                    + "\(ByteCount(bytes: UInt64(status.segmentBytes))), \(status.neverUsedSegments) never used, "
+                    + "\(status.reusableSegments) reusable"
+            ),
+            ("transport", status.transport),
+            ("commit", "\(status.commit.rawValue), durable to \(status.durable.rawValue)"),
+            ("history", "commits since \(status.historyHorizon.rawValue) are whole"),
+            ("roots", status.rootCommits.map { "commit \($0.rawValue)" }.joined(separator: ", ")),
+            ("epochs", "\(status.epochCount)"),
+            (
+                "anchor",
+                status.anchor.map {
+                    "\($0), at commit \(status.anchoredCommit.map { "\($0.rawValue)" } ?? "none yet")"
+                }
+                    ?? (status.wasAnchored ? "NOT GIVEN, though the volume has one" : "NONE")
+            ),
+        ] + status.keySlots.filter { $0.state != .empty }.map { ("key slot \($0.slot)", $0.state.words) }
+    }
+
+    public func text(volume: String) -> String {
+        let width = rows.map(\.name.count).max() ?? 0
+        let lines = rows.map { "  \($0.name)\(String(repeating: " ", count: width - $0.name.count))  \($0.value)" }
+        return ([volume] + lines).joined(separator: "\n")
+    }
+}
+
+extension VolumeSummary {
+    /// For programs: the same facts, sizes in bytes.
+    public var json: JSON {
+        [
+            "volume": .string("\(status.volume)"),
+            "formatVersion": .number(UInt64(status.formatVersion)),
+            "cipher": .string(status.cipher),
+            "features": [
+                "compatible": .number(status.compatibleFeatures),
+                "readOnlyCompatible": .number(status.readOnlyCompatibleFeatures),
+                "incompatible": .number(status.incompatibleFeatures),
+            ],
+            "createdMilliseconds": .number(status.createdMilliseconds),
+            "logicalBytes": .number(status.logicalBytes),
+            "liveBytes": .number(status.liveBlocks * UInt64(blockBytes)),
+            "volumeBytes": .number(status.volumeBytes),
+            "segmentBytes": .number(UInt64(status.segmentBytes)),
+            "segments": .number(UInt64(status.segmentCount)),
+            "neverUsedSegments": .number(UInt64(status.neverUsedSegments)),
+            "reusableSegments": .number(UInt64(status.reusableSegments)),
+            "transport": .string(status.transport),
+            "commit": .number(status.commit.rawValue),
+            "durable": .number(status.durable.rawValue),
+            "historyHorizon": .number(status.historyHorizon.rawValue),
+            "rootCommits": .array(status.rootCommits.map { .number($0.rawValue) }),
+            "epochs": .number(UInt64(status.epochCount)),
+            "cutRecords": .number(UInt64(status.cutRecords)),
+            "anchor": status.anchor.map { .string($0) } ?? .null,
+            "wasAnchored": .bool(status.wasAnchored),
+            "anchoredCommit": status.anchoredCommit.map { .number($0.rawValue) } ?? .null,
+            "keySlots": .array(
+                status.keySlots.map { ["slot": .number(UInt64($0.slot)), "kind": .string($0.state.words)] }),
+            "damagedSuperblocks": .array(status.damagedSuperblocks.map { .number(UInt64($0)) }),
+            "damagedRoots": .array(status.damagedRoots.map { .number(UInt64($0)) }),
+            "warnings": .array(warnings.map { .string($0) }),
+        ]
+    }
+
+}
+
+private func hex(_ value: UInt64) -> String { String(value, radix: 16) }
+
+extension KeySlotStatus.State {
+    var words: String {
+        switch self {
+        case .empty: "empty"
+        case .passphrase: "passphrase"
+        case .keyFile: "key file"
+        case .damaged: "DAMAGED"
+        }
+    }
+}
