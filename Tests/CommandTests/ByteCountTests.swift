@@ -1,4 +1,4 @@
-import CommandSupport
+import Inspection
 import Testing
 
 @Suite struct ByteCountTests {

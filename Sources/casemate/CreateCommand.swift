@@ -1,0 +1,69 @@
+import ArgumentParser
+import CommandSupport
+import Glibc
+import Inspection
+import SecureBlock
+
+struct CreateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "create", abstract: "Make a new, empty volume.",
+        discussion: """
+            Makes the file VOLUME (or takes an empty file, or a block device that starts with zeros), protects it with a new random \
+            key under your passphrase or key file, and puts an empty filesystem on it. The file starts small and grows with what \
+            is stored. Nothing that exists is ever overwritten.
+
+              casemate create secrets.volume --size 2G
+              casemate create secrets.volume --size 100G --anchor file:/media/stick/secrets.anchor
+
+            A forgotten passphrase cannot be recovered by anybody.
+            """)
+
+    @Argument(help: "The file or block device that will hold the volume.", completion: .file())
+    var volume: String
+
+    @Option(help: "How much the volume holds: a number with K, M, G or T (powers of 1024).")
+    var size: ByteCount
+
+    @OptionGroup var secrets: SecretArguments
+
+    @Option(
+        name: .customLong("segment-size"),
+        help: "The unit of writing and reuse, a power of two; smaller for tiny volumes, larger for huge ones.")
+    var segmentSize = ByteCount(bytes: 4 << 20)
+
+    @Option(help: "Room beyond the size for the log to work in, in percent of it.")
+    var spare = 10
+
+    func validate() throws {
+        guard size.bytes >= 2 << 20, size.bytes % UInt64(blockBytes) == 0 else {
+            throw ValidationError("--size is a multiple of 4096 bytes, and at least 2M.")
+        }
+        guard segmentSize.bytes >= 64 << 10, segmentSize.bytes <= 64 << 20,
+            segmentSize.bytes & (segmentSize.bytes - 1) == 0
+        else { throw ValidationError("--segment-size is a power of two from 64K to 64M.") }
+        guard (1...1000).contains(spare) else { throw ValidationError("--spare is between 1 and 1000 percent.") }
+    }
+
+    func run() throws {
+        let access = VolumeAccess(path: volume, secrets)
+        let existed = Glibc.access(volume, F_OK) == 0
+        let host = try access.makeHost()
+        do {
+            let credential = try access.credential(twice: true)
+            var options = VolumeOptions(logicalBytes: size.bytes)
+            options.segmentBytes = Int(segmentSize.bytes)
+            options.sparePerMille = spare * 10
+            try access.create(on: host, options, credential, owner: (getuid(), getgid()))
+        } catch {
+            host.close()
+            // What we made and could not finish is no volume. What was there before is left alone.
+            if !existed { unlink(volume) }
+            throw error
+        }
+        try Terminal.require("\(volume): a new volume of \(size)")
+        if secrets.anchor == nil {
+            Terminal.note(
+                "casemate: no anchor: an older copy of the whole file will not be noticed (see --anchor in --help)")
+        }
+    }
+}

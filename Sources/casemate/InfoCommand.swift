@@ -1,0 +1,45 @@
+import ArgumentParser
+import CommandSupport
+import EncFS
+import Inspection
+import SecureBlock
+
+struct InfoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "info", abstract: "Tell what a volume is and how it stands.",
+        discussion: """
+            Shows identity and format, sizes and use, the last commit, the anchor, and the key slots; and says what is damaged or missing. \
+            Changes nothing. The volume must not be mounted for writing at the same time.
+
+            With --where PATH (a path inside the volume, from its root) it lists the byte offsets in VOLUME where that file's data \
+            lies now.
+            """)
+
+    @Argument(help: "The volume's file or block device.", completion: .file())
+    var volume: String
+
+    @OptionGroup var secrets: SecretArguments
+
+    @Option(
+        name: .customLong("where"), help: ArgumentHelp("List where a file's live blocks are.", valueName: "path"))
+    var location: String?
+
+    @Flag(help: "Print as JSON.")
+    var json = false
+
+    func run() throws {
+        let access = VolumeAccess(path: volume, secrets)
+        let device = try access.openDevice(.readOnly)
+        let text: String
+        if let location {
+            let found = try access.whereabouts(of: location, on: device)
+            text = json ? found.json.text : found.text
+        } else {
+            let summary = VolumeSummary(device.status)
+            text = json ? summary.json.text : summary.text(volume: volume)
+            for warning in summary.warnings { Terminal.note("casemate: warning: \(warning)") }
+        }
+        try access.close(device)
+        try Terminal.require(text)
+    }
+}

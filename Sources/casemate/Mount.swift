@@ -1,0 +1,92 @@
+import CommandSupport
+import EncFS
+import FUSEFront
+import Logging
+import SecureBlock
+
+/// A volume on its way from an open device to a served directory, and back.
+struct Mount {
+    let access: VolumeAccess
+    let directory: String
+    let options: FUSEOptions
+    let log: LineLog.Target
+
+    private var logger: Logger {
+        let log = log
+        return Logger(label: "casemate") { _ in LineLog(target: log) }
+    }
+
+    /// Opens the volume, mounts it, calls `ready`, and serves until somebody unmounts. On return everything is durable
+    /// and `host` is closed, or the failure says what is not.
+    func serve(_ mode: OpenMode, _ host: FileBlockHost, _ credential: Credential, ready: () throws -> Void) throws {
+        let logger = logger
+        let device: SecureDevice
+        do throws(CommandFailure) {
+            device = try access.open(host, mode, credential)
+        } catch {
+            host.close()
+            throw error
+        }
+        let files = try fileSystem(on: device, logger)
+        let session: FUSESession
+        do throws(FUSEError) {
+            session = try FUSESession(serving: files, at: directory, options, logger: logger)
+        } catch {
+            try close(files, device)
+            throw CommandFailure(error, mountpoint: directory)
+        }
+        do {
+            try ready()
+            try session.run()
+        } catch {
+            // Whatever ended the serving, what was written is still to be saved.
+            finish(session, files, device, logger)
+            if let error = error as? FUSEError { throw CommandFailure(error, mountpoint: directory) }
+            throw error
+        }
+        if let failure = finish(session, files, device, logger) { throw failure }
+    }
+
+    private func fileSystem(on device: SecureDevice, _ logger: Logger) throws(CommandFailure) -> EncFS {
+        var mounting = EncFS.MountOptions()
+        mounting.readOnly = options.readOnly
+        mounting.noAccessTime = !options.updatesAccessTimes
+        if let seconds = options.commitSeconds { mounting.commitIntervalMilliseconds = seconds * 1000 }
+        mounting.reportFault = { logger.error("\($0)") }
+        do throws(EncFSError) {
+            return try EncFS(mounting: device, mounting)
+        } catch {
+            let failure = CommandFailure(error, volume: access.path)
+            try access.close(device)
+            throw failure
+        }
+    }
+
+    /// Closes everything and tells whoever waits for the unmount how it went.
+    @discardableResult
+    private func finish(
+        _ session: FUSESession, _ files: EncFS, _ device: SecureDevice, _ logger: Logger
+    ) -> CommandFailure? {
+        do throws(CommandFailure) {
+            try close(files, device)
+        } catch {
+            logger.critical("\(error.what)")
+            session.announceClosed(failure: "\(error)")
+            return error
+        }
+        session.announceClosed()
+        return nil
+    }
+
+    private func close(_ files: EncFS, _ device: SecureDevice) throws(CommandFailure) {
+        do throws(EncFSError) {
+            try files.close()
+        } catch {
+            // The device still has a last checkpoint to write; the first failure is the one that counts.
+            let failure = CommandFailure(error, volume: access.path)
+            do { try access.close(device) } catch { throw failure }
+            throw failure
+        }
+        try access.close(device)
+    }
+}

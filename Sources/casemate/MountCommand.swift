@@ -1,0 +1,141 @@
+import ArgumentParser
+import CommandSupport
+import EncFS
+import FUSEFront
+import SecureBlock
+
+struct MountCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mount", abstract: "Mount a volume as a directory.",
+        discussion: """
+            Returns once the volume is mounted; a process in the background serves it until casemate unmount DIR. What is written \
+            becomes durable by fsync(2), by casemate sync DIR, and every 5 seconds.
+
+              casemate mount secrets.volume ~/secrets
+              casemate mount secrets.volume ~/secrets -o allow_other,noatime,commit=30
+              casemate mount secrets.volume ~/then --at 1234        an earlier commit, read-only
+
+            -o takes what FUSE programs take: ro, allow_other, allow_root, suid, dev, noexec, noatime, nonempty, auto_unmount, fsname=, \
+            threads=, max_read=, and commit=SECONDS between commits.
+            """)
+
+    @Argument(help: "The volume's file or block device.", completion: .file())
+    var volume: String
+
+    @Argument(help: "An empty directory.", completion: .directory)
+    var directory: String
+
+    @OptionGroup var secrets: SecretArguments
+
+    @Flag(name: .customLong("read-only"), help: "Change nothing: the volume's file is opened for reading.")
+    var readOnly = false
+
+    @Option(
+        help: ArgumentHelp("Show an earlier commit (casemate replay --list), read-only.", valueName: "sequence"))
+    var at: UInt64?
+
+    @Option(
+        name: .customShort("o"), help: ArgumentHelp("Mount options, separated by commas.", valueName: "options"))
+    var options: [String] = []
+
+    @Flag(help: "Stay in the foreground; ends on Control-C. Log lines go to standard error.")
+    var foreground = false
+
+    @Option(help: ArgumentHelp("Append log lines to a file instead of syslog(3).", valueName: "path"))
+    var log: String?
+
+    var fuseOptions: FUSEOptions {
+        get throws(CommandFailure) {
+            var parsed = FUSEOptions()
+            parsed.sourceName = volume
+            parsed.subtype = "casemate"
+            do throws(FUSEError) {
+                for list in options { try parsed.apply(list: list) }
+            } catch {
+                throw CommandFailure(error, mountpoint: directory)
+            }
+            if readOnly || at != nil { parsed.readOnly = true }
+            return parsed
+        }
+    }
+
+    var mode: OpenMode {
+        get throws(CommandFailure) {
+            if let at { return .readOnlyAt(SequenceNumber(at)) }
+            return try fuseOptions.readOnly ? .readOnly : .readWrite
+        }
+    }
+
+    /// Set by ``launch(_:)`` in the process that it starts.
+    @Flag(name: .customLong("in-background"), help: .hidden)
+    var isInBackground = false
+
+    func run() throws {
+        let access = VolumeAccess(path: volume, secrets)
+        if isInBackground { return try serveInBackground(access) }
+        let options = try fuseOptions
+        // Before the passphrase is asked for: what is wrong with the paths costs no typing and no key derivation.
+        do throws(FUSEError) {
+            try MountpointCheck.check(directory, backing: [volume], hidesFiles: options.hidesFiles)
+        } catch {
+            throw CommandFailure(error, mountpoint: directory)
+        }
+        let host = try access.openHost(mode)
+        let credential: Credential
+        do {
+            credential = try access.credential()
+        } catch {
+            host.close()
+            throw error
+        }
+        guard foreground else {
+            host.close()
+            return try launch(credential)
+        }
+        let target = try log.map { path throws(CommandFailure) in try LineLog.open(path) } ?? .descriptor(2)
+        let mount = Mount(access: access, directory: directory, options: options, log: target)
+        try mount.serve(mode, host, credential) {
+            Terminal.note("casemate: \(volume) is mounted on \(directory); Control-C unmounts it")
+        }
+    }
+
+    /// Starts the process that serves the mount, hands it the secret, and waits until it is mounted.
+    private func launch(_ credential: Credential) throws {
+        let outcome: BackgroundLauncher.Outcome
+        do throws(FUSEError) {
+            outcome = try BackgroundLauncher.launch(
+                CommandLine.arguments + ["--in-background"], credential.parcel())
+        } catch {
+            throw CommandFailure(error, mountpoint: directory)
+        }
+        if let message = outcome.message {
+            Terminal.note("casemate: \(message)")
+            throw ExitCode(outcome.exitCode)
+        }
+        try Terminal.require("\(volume) is mounted on \(directory) by process \(outcome.process)")
+    }
+
+    private func serveInBackground(_ access: VolumeAccess) throws {
+        var channel: BackgroundChannel
+        do throws(FUSEError) {
+            channel = try BackgroundChannel.adopt()
+        } catch {
+            throw CommandFailure(.usage, "--in-background is for casemate mount itself")
+        }
+        do {
+            guard let credential = try Credential(channel.secrets) else {
+                throw CommandFailure(.internal, "the background process was given no secret")
+            }
+            let target = try log.map { path throws(CommandFailure) in try LineLog.open(path) } ?? .system
+            let mount = try Mount(access: access, directory: directory, options: fuseOptions, log: target)
+            let host = try access.openHost(mode)
+            try mount.serve(mode, host, credential) { try channel.ready(log: log) }
+        } catch let failure as CommandFailure {
+            channel.fail("\(failure)", exitCode: failure.status.rawValue)
+            throw failure
+        } catch {
+            channel.fail("\(error)", exitCode: CommandStatus.internal.rawValue)
+            throw error
+        }
+    }
+}
