@@ -33,7 +33,8 @@ extension FileContext {
             defer { state.files[index] = nil }
             return state.files[index]
         }
-        guard closed != nil else { throw VFSError(.badFileDescriptor) }
+        guard let closed else { throw VFSError(.badFileDescriptor) }
+        releaseRangeLocks(closed)
     }
 
     /// Another descriptor for the same open file, not below `lowest` (`F_DUPFD` of `fcntl(2)`).
@@ -61,7 +62,12 @@ extension FileContext {
             defer { state.files[index] = file }
             return state.files[index]
         }
-        withExtendedLifetime(replaced) {}
+        if let replaced { releaseRangeLocks(replaced) }
         return new
+    }
+
+    /// fcntl(2): closing any of its descriptors gives back all locks that a process has on a file.
+    private func releaseRangeLocks(_ file: OpenFile) {
+        namespace.locks.release(.range, file.node, by: LockOwner(self))
     }
 }

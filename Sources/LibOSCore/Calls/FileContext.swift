@@ -44,7 +44,9 @@ public final class FileContext: Sendable {
         self.state = Mutex(state)
     }
 
-    /// A context that starts as this one is, sharing its open files, as after `fork(2)`.
+    deinit { namespace.locks.releaseAll(by: LockOwner(self)) }
+
+    /// A context that starts as this one is, sharing its open files but no byte-range locks, as after `fork(2)`.
     public func duplicate() -> FileContext { FileContext(namespace, state.withLock { $0 }) }
 
     public var caller: Caller {

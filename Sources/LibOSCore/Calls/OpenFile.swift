@@ -23,7 +23,9 @@ final class OpenFile: Sendable {
     }
 
     deinit {
-        if let handle { files.close(reference.node, handle) }
+        guard let handle else { return }
+        files.locks.release(.whole, reference.node, by: LockOwner(self))
+        files.close(reference.node, handle)
     }
 
     var node: NodeID { reference.node }

@@ -13,6 +13,7 @@ public final class Namespace: FileSystem {
     /// Held shared while names change, alone while mounts do: a mount point cannot be removed under a mount call.
     let mounting = ReadWriteLock()
     let observer = Mutex<(any ChangeObserver)?>(nil)
+    let locks = LockTable()
 
     public let root: NodeID
 
