@@ -59,7 +59,7 @@ let package = Package(
         .executableTarget(
             name: "fuse-debug",
             dependencies: [
-                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "CLinux",
+                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "CommandSupport", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -82,7 +82,8 @@ let package = Package(
             name: "LibOSCoreTests", dependencies: ["LibOSCore", "MemFS", "HostFS", "EncFS", "SimHost", "VFS"],
             swiftSettings: strict),
         .testTarget(
-            name: "FUSETests", dependencies: ["FUSEFront", "LibOSCore", "MemFS", "HostFS", "VFS", "CLinux"],
+            name: "FUSETests",
+            dependencies: ["FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "VFS", "CLinux"],
             swiftSettings: strict),
         .testTarget(
             name: "CommandTests",

@@ -25,6 +25,13 @@ int casemate_interrupt_signal(void) {
     return sigaction(signal, &action, NULL) == 0 ? signal : -errno;
 }
 
+void casemate_unblock_signal(int signal) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, signal);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /* A descriptor plus one in every used place: zero is free. Read by the handler, so nothing but atomics. */
 enum { watcher_limit = 16, end_signal_count = 3 };
 static _Atomic int watchers[watcher_limit];
@@ -74,6 +81,8 @@ int casemate_watch_end_signals(int descriptor) {
         break;
     }
     pthread_mutex_unlock(&watchers_mutex);
+    /* Started by a program that blocks them, we would inherit that. */
+    for (int s = 0; s < end_signal_count; s++) casemate_unblock_signal(end_signals[s]);
     return result;
 }
 

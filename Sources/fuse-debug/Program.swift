@@ -1,1 +1,9 @@
-@main struct Program { static func main() {} }
+import FUSEFront
+
+@main
+struct Program {
+    static func main() {
+        ProcessHardening.apply()
+        FuseDebug.main()
+    }
+}

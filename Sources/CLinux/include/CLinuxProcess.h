@@ -10,8 +10,11 @@ void casemate_name_thread(const char *name);
    thread, it ends a blocked system call with EINTR. Negative: minus errno. */
 int casemate_interrupt_signal(void);
 
+/* Lets the calling thread take the signal, whatever mask it inherited. */
+void casemate_unblock_signal(int signal);
+
 /* From now on SIGINT, SIGTERM and SIGHUP write 8 bytes to descriptor (an eventfd); SIGPIPE is ignored. Signals that
-   were ignored stay so. At most 16 descriptors. Returns 0 or minus errno. */
+   were ignored stay so; the calling thread takes them, whatever mask it inherited. At most 16 descriptors. Returns 0 or minus errno. */
 int casemate_watch_end_signals(int descriptor);
 
 /* Ends what casemate_watch_end_signals began; with the last one the signals' former dispositions return. */

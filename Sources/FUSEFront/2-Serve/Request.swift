@@ -47,7 +47,7 @@ struct Request: @unchecked Sendable {
     }
 
     func fail(_ error: VFSError) {
-        if let fault = error.fault { server.logger.error("\(fault)", metadata: ["errno": "\(error.errno)"]) }
+        if let fault = error.fault { server.faults.report(fault) }
         // An error number of 0 would be a success.
         fail(error.errno.rawValue == 0 ? EIO : error.errno.rawValue)
     }

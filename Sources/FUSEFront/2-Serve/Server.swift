@@ -11,6 +11,7 @@ final class Server: Sendable {
     let mountpoint: String
     let options: FUSEOptions
     let logger: Logger
+    let faults: FaultLog
     let trace: OperationTrace?
     let control: (any ControlHandler)?
     let nodes: NodeMapping
@@ -28,13 +29,14 @@ final class Server: Sendable {
 
     init(
         _ filesystem: any FileSystem, at mountpoint: String, _ options: FUSEOptions, _ logger: Logger,
-        _ trace: OperationTrace?,
+        _ faults: FaultLog, _ trace: OperationTrace?,
         _ control: (any ControlHandler)?, _ closing: ClosingNotice?
     ) throws(FUSEError) {
         self.filesystem = filesystem
         self.mountpoint = mountpoint
         self.options = options
         self.logger = logger
+        self.faults = faults
         self.trace = trace
         self.control = control
         self.closing = closing

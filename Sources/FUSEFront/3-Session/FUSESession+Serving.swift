@@ -21,13 +21,13 @@ extension FUSESession {
         }
         defer { if server.options.handlesSignals { casemate_unwatch_end_signals(stopEvent.descriptor) } }
 
-        let group = WorkerGroup(self)
+        let group = WorkerGroup(self, interrupt)
         do throws(FUSEError) { try group.start(threadCount) } catch {
-            abandon(group, interrupt)
+            abandon(group)
             return error
         }
         let (stopped, ended) = Event.wait(stopEvent, endedEvent, milliseconds: -1)
-        if stopped, !ended { takeDown(group, interrupt) }
+        if stopped, !ended { takeDown(group) }
         group.join()
         return group.failure
     }
@@ -37,7 +37,7 @@ extension FUSESession {
     }
 
     /// Unmounts while the threads go on serving, so that what the kernel still has to write arrives.
-    private func takeDown(_ group: WorkerGroup, _ interrupt: Int32) {
+    private func takeDown(_ group: WorkerGroup) {
         stopEvent.clear()
         let path = mountpoint
         let logger = server.logger
@@ -51,14 +51,14 @@ extension FUSESession {
         } catch { logger.warning("unmounting \(path): \(error)") }
         // A second signal ends the grace.
         let (_, ended) = Event.wait(stopEvent, endedEvent, milliseconds: Self.graceMilliseconds)
-        if !ended { abandon(group, interrupt) }
+        if !ended { abandon(group) }
         unmounter?.join()
     }
 
     /// Makes the threads return and cuts the connection: who still uses the mount gets `ENOTCONN`.
-    private func abandon(_ group: WorkerGroup, _ interrupt: Int32) {
+    private func abandon(_ group: WorkerGroup) {
         abandoned.store(true, ordering: .releasing)
-        repeat { group.interrupt(interrupt) } while !Event.wait(endedEvent, endedEvent, milliseconds: 20).0
+        repeat { group.interrupt() } while !Event.wait(endedEvent, endedEvent, milliseconds: 20).0
         handle.unmount()
     }
 
@@ -99,7 +99,12 @@ final class WorkerGroup: @unchecked Sendable {
     private let running = Atomic<Int>(0)
     private let firstFailure = Mutex<FUSEError?>(nil)
 
-    init(_ session: FUSESession) { self.session = session }
+    private let interruptSignal: Int32
+
+    init(_ session: FUSESession, _ interruptSignal: Int32) {
+        self.session = session
+        self.interruptSignal = interruptSignal
+    }
 
     var failure: FUSEError? { firstFailure.withLock { $0 } }
 
@@ -117,6 +122,8 @@ final class WorkerGroup: @unchecked Sendable {
     }
 
     private func work() {
+        // Threads started by libdispatch's inherit a mask that blocks everything.
+        casemate_unblock_signal(interruptSignal)
         if let failure = session.serveRequests() {
             firstFailure.withLock { $0 = $0 ?? failure }
             session.stop()
@@ -128,7 +135,7 @@ final class WorkerGroup: @unchecked Sendable {
         if running.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 { session.endedEvent.signal() }
     }
 
-    func interrupt(_ signal: Int32) { for thread in threads { thread.interrupt(with: signal) } }
+    func interrupt() { for thread in threads { thread.interrupt(with: interruptSignal) } }
 
     func join() {
         for thread in threads { thread.join() }

@@ -35,11 +35,12 @@ public final class FUSESession: Sendable {
     ///   - filesystem: stays the caller's, to be closed after ``run()``. Told where to send changes.
     ///   - control: answers `ioctl(2)` on the mount's files; without one they get `ENOTTY`.
     ///   - trace: gets a line for every request.
+    ///   - faults: gets what lies behind failed requests; by default a log of its own on `logger`.
     /// - Throws: ``FUSEError``; nothing is mounted then.
     public init(
         serving filesystem: any FileSystem, at mountpoint: String, _ options: FUSEOptions = FUSEOptions(),
         control: (any ControlHandler)? = nil, trace: OperationTrace? = nil,
-        logger: Logger = Logger(label: "casemate.fuse")
+        logger: Logger = Logger(label: "casemate.fuse"), faults: FaultLog? = nil
     ) throws(FUSEError) {
         _ = LibraryLog.install
         self.mountpoint = try MountpointCheck.check(mountpoint, hidesFiles: options.hidesFiles)
@@ -51,7 +52,8 @@ public final class FUSESession: Sendable {
         if filesystem.traits.readOnly { options.readOnly = true }
         stopEvent = try Event()
         endedEvent = try Event()
-        server = try Server(filesystem, at: self.mountpoint, options, logger, trace, control, closing)
+        server = try Server(
+            filesystem, at: self.mountpoint, options, logger, faults ?? FaultLog(logger), trace, control, closing)
         do throws(FUSEError) {
             handle = try SessionHandle(server, at: self.mountpoint)
         } catch {

@@ -1,0 +1,148 @@
+import CommandSupport
+import EncFS
+import FUSEFront
+import Glibc
+import HostFS
+import LibOSCore
+import MemFS
+import SecureBlock
+import VFS
+
+/// The filesystems of one run, opened, mounted into one namespace, and closed again.
+final class Assembly {
+    struct Settings {
+        var readOnly = false
+        var noAccessTime = false
+        var commitSeconds: Int?
+        var anchor: AnchorSource?
+        /// The secret for a volume; asked for once its file is known to be there and free.
+        var credential: (_ volume: String) throws(CommandFailure) -> Credential
+        var faults: FaultLog
+    }
+
+    private(set) var namespace: Namespace
+    private var volumes: [(path: String, device: SecureDevice, files: EncFS)] = []
+
+    /// Opens everything, in the given order; closes what was opened when something fails.
+    init(_ mounts: [MountArgument], _ settings: Settings) throws(CommandFailure) {
+        // Until the root is known; replaced below before anybody sees it.
+        namespace = Namespace(root: MemFS())
+        do throws(CommandFailure) {
+            let rootMount = mounts.first { $0.isRoot }
+            if let rootMount {
+                namespace = Namespace(root: try open(rootMount, settings), readOnly: settings.readOnly)
+            }
+            for mount in mounts where !mount.isRoot { try attach(mount, settings) }
+        } catch {
+            for failure in close() { Terminal.note("fuse-debug: \(failure)") }
+            throw error
+        }
+    }
+
+    private func open(_ mount: MountArgument, _ settings: Settings) throws(CommandFailure) -> any FileSystem {
+        switch mount.kind {
+        case .mem: return MemFS(rootOwner: Caller(user: geteuid(), group: getegid()))
+        case .host:
+            do throws(VFSError) {
+                return try HostFS(root: mount.source, readOnly: settings.readOnly)
+            } catch {
+                throw CommandFailure(.hostFailed, "\(error)", at: mount.source)
+            }
+        case .enc: return try openVolume(mount.source, settings)
+        }
+    }
+
+    private func openVolume(_ path: String, _ settings: Settings) throws(CommandFailure) -> EncFS {
+        let device = try openDevice(path, settings)
+        var options = EncFS.MountOptions()
+        options.readOnly = settings.readOnly
+        options.noAccessTime = settings.noAccessTime
+        if let seconds = settings.commitSeconds { options.commitIntervalMilliseconds = seconds * 1000 }
+        let faults = settings.faults
+        options.reportFault = { faults.report("\(path): \($0)") }
+        do throws(EncFSError) {
+            let files = try EncFS(mounting: device, options)
+            volumes.append((path, device, files))
+            return files
+        } catch {
+            do throws(DeviceError) { try device.close() } catch {
+                Terminal.note("fuse-debug: \(CommandFailure(error, volume: path))")
+            }
+            throw CommandFailure(error, volume: path)
+        }
+    }
+
+    private func openDevice(_ path: String, _ settings: Settings) throws(CommandFailure) -> SecureDevice {
+        let host: FileBlockHost
+        do throws(HostError) {
+            host = try FileBlockHost.open(path: path, FileHostOptions(readOnly: settings.readOnly))
+        } catch { throw CommandFailure(error, volume: path) }
+        do {
+            let credential = try settings.credential(path)
+            var options = DeviceOptions()
+            options.acceptsMissingAnchor = settings.anchor == AnchorSource.none
+            var anchor: FileAnchor?
+            if case .file(let path) = settings.anchor { anchor = FileAnchor(path: path) }
+            return try SecureDevice.open(
+                host, credential: credential, anchor: anchor, mode: settings.readOnly ? .readOnly : .readWrite,
+                options: options)
+        } catch {
+            host.close()
+            if let error = error as? VolumeError { throw CommandFailure(error, volume: path) }
+            if let error = error as? CommandFailure { throw error }
+            throw CommandFailure(.internal, "\(error)", at: path)
+        }
+    }
+
+    private func attach(_ mount: MountArgument, _ settings: Settings) throws(CommandFailure) {
+        do throws(VFSError) {
+            try makeDirectories(mount.components)
+        } catch {
+            throw CommandFailure(
+                .mountpointUnsuitable, "no directory to mount onto: \(error)", at: mount.path,
+                advice: "Make it in the filesystem above.")
+        }
+        let files = try open(mount, settings)
+        do throws(VFSError) {
+            try namespace.mount(files, at: mount.path, readOnly: settings.readOnly)
+        } catch {
+            throw CommandFailure(.mountpointUnsuitable, "cannot be mounted onto: \(error)", at: mount.path)
+        }
+    }
+
+    /// What is missing of the way to a mount, for the user who runs this.
+    private func makeDirectories(_ components: [Substring]) throws(VFSError) {
+        var directory = namespace.root
+        for component in components {
+            let name = try Name(String(component))
+            let entry: Entry
+            do throws(VFSError) {
+                entry = try namespace.lookup(name, in: directory)
+            } catch {
+                guard error.errno == .noSuchFileOrDirectory else { throw error }
+                entry = try namespace.make(
+                    NewNode(kind: .directory, permissions: 0o755), named: name, in: directory,
+                    by: Caller(user: geteuid(), group: getegid()))
+            }
+            // The directory stays, if only by its name: nobody else uses the namespace yet.
+            if entry.node != namespace.root { namespace.forget(entry.node, count: 1) }
+            directory = entry.node
+        }
+    }
+
+    /// Commits and closes all volumes, the others with them.
+    /// - Returns: what could not be closed, and is durable only up to an earlier commit.
+    func close() -> [CommandFailure] {
+        var failures: [CommandFailure] = []
+        for (path, device, files) in volumes.reversed() {
+            do throws(EncFSError) { try files.close() } catch {
+                failures.append(CommandFailure(error, volume: path))
+            }
+            do throws(DeviceError) { try device.close() } catch {
+                failures.append(CommandFailure(error, volume: path))
+            }
+        }
+        volumes = []
+        return failures
+    }
+}

@@ -1,0 +1,34 @@
+import FUSEFront
+import SecureBlock
+
+/// A volume's secret on its way into the background process: one byte for its kind, then the secret.
+extension Credential {
+    private static let passphraseKind: UInt8 = 1
+    private static let keyFileKind: UInt8 = 2
+
+    func append(to parcel: inout SecretParcel) throws(FUSEError) {
+        let (kind, secret): (UInt8, SecretBytes)
+        switch self {
+        case .passphrase(let bytes): (kind, secret) = (Self.passphraseKind, bytes)
+        case .keyFile(let bytes): (kind, secret) = (Self.keyFileKind, bytes)
+        }
+        try withUnsafeBytes(of: kind) { kind throws(FUSEError) in try parcel.append(kind) }
+        try secret.withUnsafeBytes { bytes throws(FUSEError) in try parcel.append(bytes) }
+    }
+
+    /// The credentials of a parcel, in the order they were put in.
+    static func all(in parcel: borrowing SecretParcel) throws(SealError) -> [Credential] {
+        var credentials: [Credential] = []
+        var kind: UInt8?
+        try parcel.forEach { bytes throws(SealError) in
+            guard let current = kind else {
+                kind = bytes.first
+                return
+            }
+            kind = nil
+            let secret = try SecretBytes(copying: bytes)
+            credentials.append(current == keyFileKind ? .keyFile(secret) : .passphrase(secret))
+        }
+        return credentials
+    }
+}

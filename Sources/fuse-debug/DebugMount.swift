@@ -1,0 +1,55 @@
+import CommandSupport
+import FUSEFront
+import Glibc
+import Logging
+import SecureBlock
+
+/// One run: filesystems opened, mounted, served, closed.
+struct DebugMount {
+    private let assembly: Assembly
+    private let session: FUSESession
+
+    /// Opens and mounts.
+    init(
+        _ command: FuseDebug, _ options: FUSEOptions, _ logger: Logger,
+        _ credential: @escaping (String) throws(CommandFailure) -> Credential
+    ) throws(CommandFailure) {
+        let faults = FaultLog(logger)
+        var settings = Assembly.Settings(credential: credential, faults: faults)
+        settings.readOnly = options.readOnly
+        settings.noAccessTime = !options.updatesAccessTimes
+        settings.commitSeconds = options.commitSeconds
+        settings.anchor = command.anchor.flatMap { AnchorSource($0) }
+        assembly = try Assembly(command.orderedMounts, settings)
+        do throws(FUSEError) {
+            session = try FUSESession(
+                serving: assembly.namespace, at: command.mountpoint, options, trace: try Self.trace(command),
+                logger: logger, faults: faults)
+        } catch {
+            for failure in assembly.close() { Terminal.note("fuse-debug: \(failure)") }
+            throw CommandFailure(error, mountpoint: command.mountpoint)
+        }
+    }
+
+    private static func trace(_ command: FuseDebug) throws(FUSEError) -> OperationTrace? {
+        if let path = command.trace { return try OperationTrace(appendingTo: path) }
+        return command.debug ? OperationTrace(to: STDERR_FILENO) : nil
+    }
+
+    /// Serves until unmounted, then closes everything; what could not be closed is thrown, and told to whoever
+    /// unmounted.
+    /// - Parameter ready: called once mounted, before the first request is served.
+    func serve(_ ready: () throws(CommandFailure) -> Void) throws(CommandFailure) {
+        var failures: [CommandFailure] = []
+        do throws(CommandFailure) { try ready() } catch {
+            failures.append(error)
+            session.stop()
+        }
+        do throws(FUSEError) { try session.run() } catch {
+            failures.append(CommandFailure(error, mountpoint: session.mountpoint))
+        }
+        failures += assembly.close()
+        session.announceClosed(failure: failures.isEmpty ? nil : failures.map { "\($0)" }.joined(separator: "\n"))
+        if let first = failures.first { throw first }
+    }
+}

@@ -1,0 +1,195 @@
+import ArgumentParser
+import CommandSupport
+import FUSEFront
+import Glibc
+import Logging
+import SecureBlock
+
+struct FuseDebug: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fuse-debug",
+        abstract: "Mount encrypted volumes, memory and host directories as one tree, to look at and to debug.",
+        discussion: """
+            Each --mount puts one filesystem into the tree, which then appears at MOUNTPOINT:
+
+              enc:/PATH=VOLUME      an encrypted volume, made by 'casemate create'
+              mem:/PATH             a filesystem in memory, gone at unmount
+              host:/PATH=DIRECTORY  a directory of this machine; nothing outside it can be reached
+
+            Without a mount at / the root is in memory. Directories to mount onto are made where they are missing.
+
+              fuse-debug --mount enc:/=notes.volume --mount mem:/tmp --mount host:/src=$HOME/src -f -d /mnt/tree
+
+            It goes into the background once mounted, unless -f or -d is given. 'casemate unmount MOUNTPOINT' unmounts
+            and waits until all is durable; so does Control-C in the foreground.
+            """)
+
+    @Option(
+        name: .customLong("mount"),
+        help: ArgumentHelp("A filesystem and its place in the tree; may be repeated.", valueName: "kind:path"))
+    var mounts: [MountArgument] = []
+
+    @Argument(help: "An empty directory.", completion: .directory)
+    var mountpoint: String
+
+    @Option(
+        name: .customShort("o"),
+        help: ArgumentHelp(
+            "Mount options as FUSE programs take them: ro, allow_other, noatime, commit=SECONDS, …",
+            valueName: "options"))
+    var optionLists: [String] = []
+
+    @Flag(name: [.customShort("f"), .customLong("foreground")], help: "Stay in the foreground.")
+    var foreground = false
+
+    @Flag(
+        name: [.customShort("d"), .customLong("debug")],
+        help: "Write a line for every operation to standard error; stays in the foreground.")
+    var debug = false
+
+    @Option(help: ArgumentHelp("Append a line for every operation to a file.", valueName: "path"))
+    var trace: String?
+
+    @Option(help: ArgumentHelp("Append log lines to a file, once in the background.", valueName: "path"))
+    var log: String?
+
+    @Flag(name: .customLong("read-only"), help: "Change nothing, in none of the filesystems.")
+    var readOnly = false
+
+    @Option(
+        name: .customLong("passphrase-file"),
+        help: ArgumentHelp(
+            "Read the volumes' passphrase from a file instead of asking; '-' is standard input.", valueName: "path")
+    )
+    var passphraseFile: String?
+
+    @Option(
+        name: .customLong("key-file"),
+        help: ArgumentHelp("Use a file of exactly 32 random bytes instead of a passphrase.", valueName: "path"))
+    var keyFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where the volume's last commit is remembered: file:PATH, or none. With one volume only.",
+            valueName: "anchor"))
+    var anchor: String?
+
+    /// Set by ``launch(_:)`` in the process that it starts.
+    @Flag(name: .customLong("in-background"), help: .hidden)
+    var isInBackground = false
+
+    /// Shorter paths first, so that a mount finds the directory it goes onto; secrets are passed on in this order.
+    var orderedMounts: [MountArgument] {
+        mounts.enumerated().sorted {
+            ($0.element.components.count, $0.offset) < ($1.element.components.count, $1.offset)
+        }.map(\.element)
+    }
+
+    var volumes: [MountArgument] { orderedMounts.filter { $0.kind == .enc } }
+
+    func validate() throws {
+        guard !mounts.isEmpty else { throw ValidationError("Give at least one --mount.") }
+        if passphraseFile != nil, keyFile != nil {
+            throw ValidationError("Give --passphrase-file or --key-file, not both.")
+        }
+        if let anchor {
+            guard AnchorSource(anchor) != nil else { throw ValidationError("--anchor is file:PATH or none.") }
+            guard volumes.count <= 1 else { throw ValidationError("--anchor goes with one volume only.") }
+        }
+        let paths = mounts.map(\.path)
+        for (index, path) in paths.enumerated() where paths[..<index].contains(path) {
+            throw ValidationError("Two filesystems at \(path).")
+        }
+    }
+
+    func run() throws {
+        if isInBackground { return try serveInBackground() }
+        let options: FUSEOptions
+        do throws(CommandFailure) { options = try parsedOptions() } catch { throw report(error) }
+        do throws(FUSEError) {
+            try MountpointCheck.check(
+                mountpoint, backing: volumes.map(\.source).filter { access($0, F_OK) == 0 },
+                hidesFiles: options.hidesFiles)
+        } catch { throw report(CommandFailure(error, mountpoint: mountpoint)) }
+        guard foreground || debug else { return try launch() }
+        let logger = Logger(label: "fuse-debug") { StreamLogHandler.standardError(label: $0) }
+        do throws(CommandFailure) {
+            try DebugMount(self, options, logger) { volume throws(CommandFailure) in try credential(volume) }
+                .serve { Terminal.note("fuse-debug: mounted on \(mountpoint); Control-C unmounts") }
+        } catch { throw report(error) }
+    }
+
+    /// Asks for the secrets while there is a terminal, and starts the process that serves.
+    private func launch() throws {
+        var parcel = SecretParcel()
+        let outcome: BackgroundLauncher.Outcome
+        do {
+            for volume in volumes { try credential(volume.source).append(to: &parcel) }
+            outcome = try BackgroundLauncher.launch(CommandLine.arguments + ["--in-background"], parcel)
+        } catch let failure as CommandFailure {
+            throw report(failure)
+        } catch let error as FUSEError {
+            throw report(CommandFailure(error, mountpoint: mountpoint))
+        }
+        if let message = outcome.message { Terminal.note("fuse-debug: \(message)") }
+        if outcome.exitCode != 0 { throw ExitCode(outcome.exitCode) }
+    }
+
+    private func serveInBackground() throws {
+        var channel: BackgroundChannel
+        do throws(FUSEError) {
+            channel = try BackgroundChannel.adopt()
+        } catch {
+            throw report(CommandFailure(.usage, "--in-background is not for people"))
+        }
+        let logger = Logger(label: "fuse-debug") { StreamLogHandler.standardError(label: $0) }
+        do throws(CommandFailure) {
+            try serve(&channel, logger)
+        } catch {
+            channel.fail("\(error)", exitCode: error.status.rawValue)
+            logger.error("\(error)")
+            throw ExitCode(error.status.rawValue)
+        }
+    }
+
+    private func serve(_ channel: inout BackgroundChannel, _ logger: Logger) throws(CommandFailure) {
+        var credentials: [Credential]
+        do throws(SealError) { credentials = try Credential.all(in: channel.secrets).reversed() } catch {
+            throw CommandFailure(.cryptoFailed, "\(error)")
+        }
+        let mount = try DebugMount(self, try parsedOptions(), logger) { volume throws(CommandFailure) in
+            guard let next = credentials.popLast() else {
+                throw CommandFailure(.internal, "no secret was passed on", at: volume)
+            }
+            return next
+        }
+        try mount.serve { () throws(CommandFailure) in
+            do throws(FUSEError) { try channel.ready(log: log) } catch {
+                throw CommandFailure(error, mountpoint: mountpoint)
+            }
+        }
+    }
+
+    private func credential(_ volume: String) throws(CommandFailure) -> Credential {
+        var source = CredentialSource.prompt(twice: false)
+        if let passphraseFile { source = .passphraseFile(passphraseFile) }
+        if let keyFile { source = .keyFile(keyFile) }
+        return try source.read(volume: volume) { Terminal.note("fuse-debug: warning: \($0)") }
+    }
+
+    private func parsedOptions() throws(CommandFailure) -> FUSEOptions {
+        var options = FUSEOptions()
+        options.sourceName = "fuse-debug"
+        options.subtype = "fuse-debug"
+        do throws(FUSEError) {
+            for list in optionLists { try options.apply(list: list) }
+        } catch { throw CommandFailure(error, mountpoint: mountpoint) }
+        if readOnly { options.readOnly = true }
+        return options
+    }
+
+    private func report(_ failure: CommandFailure) -> ExitCode {
+        Terminal.note("fuse-debug: \(failure)")
+        return ExitCode(failure.status.rawValue)
+    }
+}

@@ -1,0 +1,40 @@
+import ArgumentParser
+
+/// One `--mount`: what, where in the namespace, and from where on the host.
+///
+///     enc:/=VOLUME    an encrypted volume
+///     mem:/tmp        a filesystem in memory
+///     host:/src=DIR   a directory of the host
+struct MountArgument: ExpressibleByArgument, Hashable {
+    enum Kind: String, CaseIterable {
+        case enc
+        case mem
+        case host
+    }
+
+    var kind: Kind
+    /// Absolute, without `.`, `..` and doubled slashes.
+    var path: String
+    /// The volume or directory; empty for memory.
+    var source: String
+
+    init?(argument: String) {
+        guard let colon = argument.firstIndex(of: ":"), let kind = Kind(rawValue: String(argument[..<colon])) else {
+            return nil
+        }
+        let rest = argument[argument.index(after: colon)...]
+        let parts = rest.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let path = parts.first, path.hasPrefix("/") else { return nil }
+        let components = path.split(separator: "/", omittingEmptySubsequences: true)
+        guard !components.contains(where: { $0 == "." || $0 == ".." }) else { return nil }
+        self.kind = kind
+        self.path = "/" + components.joined(separator: "/")
+        source = parts.count == 2 ? String(parts[1]) : ""
+        guard (kind == .mem) == source.isEmpty else { return nil }
+    }
+
+    var components: [Substring] { path.split(separator: "/") }
+    var isRoot: Bool { components.isEmpty }
+
+    static var allValueStrings: [String] { ["enc:/PATH=VOLUME", "mem:/PATH", "host:/PATH=DIRECTORY"] }
+}
