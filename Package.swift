@@ -79,7 +79,8 @@ let package = Package(
             name: "SecureBlockTests", dependencies: ["SecureBlock", "SimHost", "CLinux"], swiftSettings: strict),
         .testTarget(name: "EncFSTests", dependencies: ["EncFS", "SimHost", "VFS"], swiftSettings: strict),
         .testTarget(
-            name: "LibOSCoreTests", dependencies: ["LibOSCore", "MemFS", "HostFS", "EncFS", "SimHost", "VFS"],
+            name: "LibOSCoreTests",
+            dependencies: ["LibOSCore", "MemFS", "HostFS", "EncFS", "SecureBlock", "SimHost", "VFS"],
             swiftSettings: strict),
         .testTarget(
             name: "FUSETests",

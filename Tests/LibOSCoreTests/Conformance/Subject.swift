@@ -3,6 +3,7 @@ import Foundation
 import HostFS
 import LibOSCore
 import MemFS
+import SecureBlock
 import SimHost
 import Testing
 import VFS
@@ -69,32 +70,50 @@ struct Subject: Sendable, CustomTestStringConvertible {
                 files, check: { files.openFileCount == 0 ? [] : ["\(files.openFileCount) files left open"] },
                 cleanup: { directory.remove() })
         },
-        Subject(name: "EncFS", features: Features.all.subtracting(.allocation)) {
+        Subject(name: "EncFS") {
             let device = SimBlockDevice(blocks: 16384)
             try EncFS.format(device, EncFS.FormatOptions())
-            var options = EncFS.MountOptions()
-            options.commitIntervalMilliseconds = 0
-            let files = try EncFS(mounting: device, options)
-            return Specimen(
-                files,
-                check: {
-                    do {
-                        try files.commit(nil, dataOnly: false).wait()
-                        var findings: [String] = []
-                        _ = try EncFS.check(device, readData: true, progress: { _, _ in }) { found in
-                            // Files without names that are still in use are notes.
-                            if found.severity == .error { findings.append("\(found)") }
-                        }
-                        return findings
-                    } catch {
-                        return ["\(error)"]
-                    }
-                })
+            return try encrypted(device)
+        },
+        Subject(name: "EncFS on a SecureDevice") {
+            let host = MemoryBlockHost()
+            let key = try SecretBytes.random(byteCount: Credential.keyFileBytes)
+            var volume = VolumeOptions(logicalBytes: 64 << 20)
+            volume.segmentBytes = 1 << 20
+            try SecureDevice.create(on: host, volume, credential: .keyFile(key))
+            let device = try SecureDevice.open(host, credential: .keyFile(key))
+            try EncFS.format(device, EncFS.FormatOptions())
+            return try encrypted(device)
         },
     ]
 
+    /// An EncFS that commits when asked to only, and is checked after every test.
+    private static func encrypted(_ device: any BlockDevice) throws -> Specimen {
+        var options = EncFS.MountOptions()
+        options.commitIntervalMilliseconds = 0
+        let files = try EncFS(mounting: device, options)
+        return Specimen(
+            files,
+            check: {
+                do {
+                    try files.commit(nil, dataOnly: false).wait()
+                    var findings: [String] = []
+                    _ = try EncFS.check(device, readData: true, progress: { _, _ in }) { found in
+                        // Files without names that are still in use are notes.
+                        if found.severity == .error { findings.append("\(found)") }
+                    }
+                    return findings
+                } catch {
+                    return ["\(error)"]
+                }
+            })
+    }
+
     /// Whether tests may make device nodes and give files away on the host.
     static let isPrivileged = geteuid() == 0
+
+    /// For tests with very many cases: what stands on the simulated device need not stand on the real one too.
+    static let quick = all.filter { $0.name != "EncFS on a SecureDevice" }
 
     static func having(_ features: Features) -> [Subject] { all.filter { $0.features.isSuperset(of: features) } }
 }
