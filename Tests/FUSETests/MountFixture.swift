@@ -60,12 +60,12 @@ final class Mounted: Sendable {
 
     init(
         _ filesystem: any FileSystem = MemFS(), _ options: FUSEOptions? = nil,
-        control: (any ControlHandler)? = nil, trace: OperationTrace? = nil
+        over below: Mounted? = nil, control: (any ControlHandler)? = nil, trace: OperationTrace? = nil
     ) throws {
         var chosen = options ?? FUSEOptions()
         chosen.handlesSignals = false
         scratch = try ScratchDirectory()
-        path = try scratch.make("mount")
+        path = try below?.path ?? scratch.make("mount")
         let session = try FUSESession(
             serving: filesystem, at: path, chosen, control: control, trace: trace,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

@@ -50,6 +50,19 @@ import VFS
         #expect(filesystem.statisticsNodes == 1)
     }
 
+    /// Cut off and detached, a mount's path names the one below: ending must not take that too.
+    @Test func endingTakesOnlyItsOwnMount() throws {
+        let below = try Mounted()
+        let above = try Mounted(MemFS(), over: below)
+        let file = try OpenFile(above.path + "/file", O_CREAT | O_RDWR)
+        above.end()
+        #expect(failure(fsync(file.descriptor)) == ENOTCONN)
+        _ = try OpenFile(below.path + "/still here", O_CREAT | O_RDWR)
+        #expect(try MountTable.top(at: below.path) != nil)
+        below.end()
+        #expect(try MountTable.top(at: below.path) == nil)
+    }
+
     @Test func unsuitableMountpoints() throws {
         let scratch = try ScratchDirectory()
         let file = scratch.path + "/file"

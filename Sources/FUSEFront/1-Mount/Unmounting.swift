@@ -108,7 +108,7 @@ public enum Unmounting {
         }
     }
 
-    private static func unmount(path: String, lazily: Bool) throws(FUSEError) {
+    static func unmount(path: String, lazily: Bool) throws(FUSEError) {
         guard geteuid() == 0 else { return try Fusermount.unmount(path, lazily: lazily) }
         let noFollow: Int32 = 8
         let detach: Int32 = 2

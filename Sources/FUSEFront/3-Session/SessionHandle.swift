@@ -1,6 +1,7 @@
 import CFUSE
 import CLinux
 import Glibc
+import Logging
 import Synchronization
 import VFS
 
@@ -10,6 +11,9 @@ final class SessionHandle: Sendable {
     // the serving threads returned.
     nonisolated(unsafe) let raw: OpaquePointer
     private let mountpoint: String
+    /// The mount's device number, by which it is known.
+    private let device: String?
+    private let logger: Logger
     private let isMounted = Atomic<Bool>(false)
 
     /// Mounts.
@@ -28,6 +32,12 @@ final class SessionHandle: Sendable {
             throw access("/dev/fuse", R_OK | W_OK) == 0
                 ? FUSEError.mountRefused(text.isEmpty ? "\(Errno(rawValue: errno))" : text)
                 : FUSEError.noFUSEDevice(.last)
+        }
+        logger = server.logger
+        do throws(FUSEError) { device = try MountTable.top(at: mountpoint)?.device } catch {
+            fuse_session_unmount(raw)
+            fuse_session_destroy(raw)
+            throw error
         }
         isMounted.store(true, ordering: .relaxed)
         var hooks = fuse_custom_io()
@@ -59,9 +69,24 @@ final class SessionHandle: Sendable {
         }
     }
 
-    /// Unmounts if nobody has, and closes the connection. Idempotent.
+    /// Cuts the connection, and unmounts if nobody has. Idempotent; the serving threads have returned.
+    ///
+    /// libfuse's own unmounting goes by path, and so could hit another mount once ours is gone: it is kept from it by
+    /// a descriptor that polls as broken, and ours goes only while the mount there is the one we made.
     func unmount() {
-        if isMounted.exchange(false, ordering: .acquiringAndReleasing) { fuse_session_unmount(raw) }
+        guard isMounted.exchange(false, ordering: .acquiringAndReleasing) else { return }
+        var ends: [Int32] = [-1, -1]
+        if pipe(&ends) == 0 {
+            close(ends[0])
+            dup2(ends[1], fuse_session_fd(raw))
+            close(ends[1])
+        }
+        do throws(FUSEError) {
+            if let device, try MountTable.top(at: mountpoint)?.device == device {
+                try Unmounting.unmount(path: mountpoint, lazily: true)
+            }
+        } catch { logger.warning("unmounting \(mountpoint): \(error)") }
+        fuse_session_unmount(raw)
     }
 
     /// Nothing may use the session any more.
