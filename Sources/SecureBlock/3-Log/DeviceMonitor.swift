@@ -4,22 +4,28 @@ import Glibc
 ///
 /// The lock and its state are apart (unlike in ``Monitor``), as the device lets go of it in the middle of its operations.
 final class DeviceMonitor: @unchecked Sendable {
-    // SAFETY: both live as long as this object and are only ever touched by pthread calls.
+    // SAFETY: all live as long as this object and are only ever touched by pthread calls.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
+    private let work: UnsafeMutablePointer<pthread_cond_t>
 
     init() {
         mutex = .allocate(capacity: 1)
         condition = .allocate(capacity: 1)
+        work = .allocate(capacity: 1)
         mutex.initialize(to: pthread_mutex_t())
         condition.initialize(to: pthread_cond_t())
+        work.initialize(to: pthread_cond_t())
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
+        pthread_cond_init(work, nil)
     }
 
     deinit {
+        pthread_cond_destroy(work)
         pthread_cond_destroy(condition)
         pthread_mutex_destroy(mutex)
+        work.deallocate()
         condition.deallocate()
         mutex.deallocate()
     }
@@ -29,6 +35,9 @@ final class DeviceMonitor: @unchecked Sendable {
     /// Releases the lock, sleeps until a ``broadcast()``, and holds the lock again. May wake for no reason.
     func wait() { pthread_cond_wait(condition, mutex) }
     func broadcast() { pthread_cond_broadcast(condition) }
+    /// As ``wait()``, for the maintenance thread: it sleeps through broadcasts, which come with every commit.
+    func waitForWork() { pthread_cond_wait(work, mutex) }
+    func signalWork() { pthread_cond_signal(work) }
 
     @inline(__always)
     func locked<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {

@@ -63,6 +63,7 @@ extension SecureDevice {
         if reusable <= lowWater {
             log.commitWanted = true
             cleaningIsDue = true
+            monitor.signalWork()
         }
         guard let segment = best, reusable > reserved(allowance) else { throw .noSpace }
         let first = context.geometry.physical(LogPosition(segment: segment, block: 0))

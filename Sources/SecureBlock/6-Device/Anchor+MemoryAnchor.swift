@@ -1,4 +1,3 @@
-
 /// An anchor that lasts as long as the process: for tests, and for volumes that live no longer.
 public final class MemoryAnchor: Anchor {
     private let value: Monitor<AnchorValue?>

@@ -56,7 +56,7 @@ extension SecureDevice {
             },
             historyHorizon: log.historyHorizon, fillsBothSlots: fillsBothSlots)
         log.blocksSinceCheckpoint = 0
-        monitor.broadcast()
+        monitor.signalWork()
     }
 
     /// Writes the frozen state: pages, flush, root (I8). One thread at a time; call without the monitor.

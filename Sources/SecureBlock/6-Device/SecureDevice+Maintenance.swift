@@ -14,7 +14,7 @@ extension SecureDevice {
     private func maintain() {
         while true {
             monitor.lock()
-            while !maintenanceIsDue, !maintenanceStops { monitor.wait() }
+            while !maintenanceIsDue, !maintenanceStops { monitor.waitForWork() }
             if maintenanceStops {
                 monitor.unlock()
                 return
@@ -80,7 +80,7 @@ extension SecureDevice {
         }
         let thread = maintenance
         maintenanceStops = true
-        monitor.broadcast()
+        monitor.signalWork()
         monitor.unlock()
         thread?.join()
         monitor.locked { maintenance = nil }

@@ -47,27 +47,29 @@ extension SecureDevice {
         }
     }
 
-    /// After a failed ``takeSegment(_:_:)``: has room made where that is possible, or says what would. Call with the
-    /// monitor held; it is released meanwhile.
+    /// After a failed ``takeSegment(_:_:)``: first waits for what maintenance is doing, then has the cleaner try, then
+    /// says what would help. Call with the monitor held; it is released meanwhile.
     private func makeRoom(_ attempt: Int) throws(DeviceError) {
-        if maintenance != nil, maintenanceIsDue || isMaintaining {
-            monitor.wait()
-            return
+        guard attempt < 2 else {
+            log.commitWanted = true
+            throw reusableAfterCommit > reserved(.data) ? .commitRequired : .noSpace
         }
-        if attempt == 0, reusableAfterCommit <= reserved(.data) {
+        if attempt == 1 {
+            // Where a commit is all that is missing, nothing need be moved.
+            guard reusableAfterCommit <= reserved(.data) else { return }
             cleaningIsDue = true
-            if maintenance != nil {
-                monitor.broadcast()
-                monitor.wait()
-            } else {
-                monitor.unlock()
-                defer { monitor.lock() }
-                try maintainInline()
-            }
+        }
+        if maintenance == nil {
+            monitor.unlock()
+            defer { monitor.lock() }
+            try maintainInline()
             return
         }
-        log.commitWanted = true
-        throw reusableAfterCommit > reserved(.data) ? .commitRequired : .noSpace
+        monitor.signalWork()
+        while maintenanceIsDue || isMaintaining {
+            try checkWritable()
+            monitor.wait()
+        }
     }
 
     /// Encrypts whole blocks into reserved slots, outside the monitor.
