@@ -81,6 +81,7 @@ import VFS
         #expect(try files.read(node, at: far - 4, count: 100) == [0, 0, 0, 0, 1, 2, 3, 4])
         #expect(errno { try files.write([1], to: node, at: UInt64(Int64.max)) } == .fileTooLarge)
         #expect(errno { try files.setSize(UInt64(Int64.max) + 1, of: node) } == .fileTooLarge)
+        #expect(try files.write([5, 6], to: node, at: far + 3) == 1)
         try files.write([9], to: node, at: 5 << 30)
         #expect(try files.seek(node, .none, from: 0, to: .data) == 5 << 30)
         #expect(try files.seek(node, .none, from: 5 << 30, to: .hole) == (5 << 30) + 4096)

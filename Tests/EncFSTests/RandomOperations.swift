@@ -35,7 +35,8 @@ struct RandomOperations {
         switch choice {
         case 0..<22: return try make(files)
         case 22..<55: return try write(files)
-        case 55..<65: return try truncate(files)
+        case 55..<61: return try truncate(files)
+        case 61..<65: return try allocate(files)
         case 65..<77: return try remove(files)
         case 77..<87: return try rename(files)
         case 87..<91: return try link(files)
@@ -101,6 +102,26 @@ struct RandomOperations {
         let old = model.nodes[id]?.data ?? []
         model.nodes[id]?.data = Array(old.prefix(size)) + repeatElement(0, count: max(0, size - old.count))
         return expect("truncate \(path) \(size)", nil, got)
+    }
+
+    private mutating func allocate(_ files: EncFS) throws -> String? {
+        guard let (path, id) = pick([.regular]) else { return nil }
+        let mode: AllocationMode =
+            [.allocate, .allocateKeepingSize, .punchHole, .punchHole, .zero, .zeroKeepingSize]
+            .randomElement(using: &generator) ?? .allocate
+        let low = Int.random(in: 0..<reach, using: &generator)
+        let high = low + Int.random(in: 1..<30_000, using: &generator)
+        let number = try node(path, files)
+        let got = errno { try files.allocate(number, .none, UInt64(low)..<UInt64(high), mode) }
+        var data = model.nodes[id]?.data ?? []
+        if mode == .punchHole || mode == .zero || mode == .zeroKeepingSize {
+            for index in low..<max(low, min(high, data.count)) { data[index] = 0 }
+        }
+        if mode == .allocate || mode == .zero, data.count < high {
+            data += repeatElement(0, count: high - data.count)
+        }
+        model.nodes[id]?.data = data
+        return expect("allocate \(path) \(low)..<\(high) \(mode)", nil, got)
     }
 
     private mutating func remove(_ files: EncFS) throws -> String? {

@@ -158,7 +158,9 @@ func nap(milliseconds: UInt32) { usleep(milliseconds * 1000) }
         #expect(try files.attributes(small).blocks512 == 0)
         #expect(try files.read(small, at: 100, count: 100) == [UInt8](repeating: 0, count: 100))
         #expect(errno { try files.allocate(node, .none, 0..<4096, .collapse) } == .notSupported)
+        let before = try files.attributes(node)
         #expect(errno { try files.allocate(node, .none, 0..<(1 << 40), .allocate) } == .noSpace)
+        #expect(try files.attributes(node) == before)
         try files.close()
         #expect(try findings(device) == [])
     }

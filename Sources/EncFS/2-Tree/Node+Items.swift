@@ -66,8 +66,6 @@ extension Node {
 
     /// Gives `body` a private copy of this node, so that it can be rebuilt from it.
     func withCopy(_ body: (Node) -> Void) {
-        let copy = Node(empty: address, level: level, byteCount: byteCount)
-        copy.bytes.copyMemory(from: bytes, byteCount: byteCount)
-        body(copy)
+        body(Node(copying: self))
     }
 }

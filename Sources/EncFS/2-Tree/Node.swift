@@ -42,10 +42,12 @@ final class Node {
     var savedBy: UInt64 = 0
     var cacheIndex = -1
 
-    private init(address: UInt64, byteCount: Int) {
-        self.address = address
-        self.byteCount = byteCount
-        bytes = .allocate(byteCount: byteCount, alignment: 4096)
+    /// A private copy of a node's bytes.
+    init(copying other: Node) {
+        address = other.address
+        byteCount = other.byteCount
+        bytes = .allocate(byteCount: byteCount, alignment: 16)
+        bytes.copyMemory(from: other.bytes, byteCount: byteCount)
     }
 
     deinit { bytes.deallocate() }

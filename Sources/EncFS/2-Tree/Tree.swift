@@ -117,9 +117,7 @@ final class Tree {
         precondition(isChanging)
         guard node.savedBy != change else { return }
         node.savedBy = change
-        let copy = Node(empty: node.address, level: 0, byteCount: nodeBytes)
-        copy.bytes.copyMemory(from: node.bytes, byteCount: nodeBytes)
-        saved.append(.node(node, copy: copy, wasDirty: node.isDirty))
+        saved.append(.node(node, copy: Node(copying: node), wasDirty: node.isDirty))
         soil(node)
     }
 

@@ -29,12 +29,14 @@ extension EncFS {
     }
 
     private func fill(_ inode: LiveInode, _ range: Range<UInt64>, keepsSize: Bool) throws(VFSError) {
-        try leaveInline(inode)
         let blocks = Self.blocks(range)
+        let present = try attributes(NodeID(rawValue: inode.number)).blocks512 / 8
+        guard UInt64(blocks.count) <= (try statistics().availableBlocks) + present else { throw VFSError(.noSpace) }
+        try leaveInline(inode)
         var position = blocks.lowerBound
         while position < blocks.upperBound {
             let end = min(position + Self.operationBlocks, blocks.upperBound)
-            let bytesEnd = end == blocks.upperBound ? range.upperBound : end * Self.blockSize
+            let isLast = end == blocks.upperBound
             let now = Timestamp.now
             let part = position..<end
             try retryingForSpace { () throws(VFSError) in
@@ -43,8 +45,8 @@ extension EncFS {
                         var record = try tree.inode(inode.number, table)
                         let holes = try tree.fillHoles(inode.number, in: part)
                         record.blocks += holes.reduce(0) { $0 + UInt64($1.count) }
-                        if !keepsSize, record.size < bytesEnd {
-                            record.size = bytesEnd
+                        if isLast, !keepsSize, record.size < range.upperBound {
+                            record.size = range.upperBound
                             record.modificationTime = now
                         }
                         record.changeTime = now

@@ -133,9 +133,8 @@ extension EncFS {
         let now = Timestamp.now
         do throws(VFSError) {
             let inode = try store.look { tree throws(TreeError) in try tree.inode(node.rawValue, table) }
-            let isDue =
-                inode.accessTime <= inode.modificationTime || inode.accessTime <= inode.changeTime
-                || now.seconds - inode.accessTime.seconds >= 86400
+            let isDue = inode.accessTime.wantsUpdate(
+                at: now, modified: inode.modificationTime, changed: inode.changeTime)
             if isDue { table.noteTimes(node.rawValue) { $0.access = now } }
         } catch {
             // The read succeeded; a time that cannot be found changes nothing about it.

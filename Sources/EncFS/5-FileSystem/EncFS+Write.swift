@@ -13,7 +13,14 @@ extension EncFS {
         defer { finish(inode) }
         var done = 0
         var end: UInt64 = 0
-        if case .offset(let offset) = position { end = offset }
+        var bytes = bytes
+        if case .offset(let offset) = position {
+            end = offset
+            // What lies behind the largest size is left out, as Linux does it; a write that begins there fails.
+            if offset < Inode.maximumBytes, Inode.maximumBytes - offset < UInt64(bytes.count) {
+                bytes = UnsafeRawBufferPointer(rebasing: bytes[..<Int(Inode.maximumBytes - offset)])
+            }
+        }
         var limit = Self.operationBytes
         var attempts = 0
         repeat {

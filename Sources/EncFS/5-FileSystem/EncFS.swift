@@ -136,6 +136,9 @@ public final class EncFS: FileSystem {
 
     private static let closedCause = "closed"
 
+    /// Without ``close()`` first, as a crash: what was not committed is lost.
+    deinit { timer.stop() }
+
     // MARK: running operations
 
     /// Runs one operation that changes something: whole in a commit, or not at all.
