@@ -115,3 +115,51 @@ import Testing
         try device.close()
     }
 }
+
+@Suite struct DeviceFaultTests {
+    /// A block that does not verify: a typed error that names it, a buffer of zeros, and nothing else affected (I15).
+    @Test func failedReadWipesTheBuffer() throws {
+        let host = MemoryBlockHost()
+        try DeviceTesting.create(host)
+        let device = try DeviceTesting.open(host)
+        for block: UInt64 in 0..<8 { try DeviceTesting.write(device, block, block + 1) }
+        try device.commit().wait()
+        let place = try #require(try device.physicalLocation(of: LogicalBlock(5)))
+        host.tamper { contents in
+            let stored = AlignedBuffer(byteCount: blockBytes)
+            contents.read(Int(place.rawValue) * blockBytes, into: stored.bytes)
+            contents.write(Int(place.rawValue) * blockBytes + 77, [stored.bytes[77] ^ 1])
+        }
+        let buffer = AlignedBuffer(byteCount: 8 * blockBytes)
+        DeviceTesting.fill(buffer.bytes, 42)
+        #expect(throws: DeviceError.unreadable(LogicalBlock(5), .tagMismatch(place))) {
+            try device.read(LogicalBlock(0), into: buffer.bytes)
+        }
+        #expect(buffer.bytes.allSatisfy { $0 == 0 })
+        for block: UInt64 in [0, 1, 2, 3, 4, 6, 7] { #expect(try DeviceTesting.holds(device, block, block + 1)) }
+        try DeviceTesting.write(device, 5, 55)
+        #expect(try DeviceTesting.holds(device, 5, 55))
+        try device.close()
+    }
+
+    @Test func rangesOutsideTheDeviceAreRefused() throws {
+        let host = MemoryBlockHost()
+        try DeviceTesting.create(host)
+        let device = try DeviceTesting.open(host)
+        let buffer = AlignedBuffer(byteCount: 2 * blockBytes)
+        #expect(throws: DeviceError.outOfRange(LogicalBlock(255), count: 2)) {
+            try device.read(LogicalBlock(255), into: buffer.bytes)
+        }
+        #expect(throws: DeviceError.outOfRange(LogicalBlock(UInt64.max), count: 2)) {
+            try device.write(LogicalBlock(UInt64.max), UnsafeRawBufferPointer(buffer.bytes))
+        }
+        #expect(throws: DeviceError.outOfRange(LogicalBlock(1), count: UInt64.max)) {
+            try device.discard(LogicalBlock(1), count: UInt64.max)
+        }
+        #expect(throws: DeviceError.misaligned(byteCount: 100)) {
+            try device.read(LogicalBlock(1), into: buffer.slice(0, 100))
+        }
+        try device.close()
+        #expect(throws: DeviceError.closed) { try device.read(LogicalBlock(1), into: buffer.bytes) }
+    }
+}
