@@ -88,7 +88,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["CommandSupport", "Inspection", "SecureBlock", "EncFS", "SimHost", "CLinux"],
+            dependencies: ["CommandSupport", "Inspection", "SecureBlock", "EncFS", "VFS", "SimHost", "CLinux"],
             swiftSettings: strict),
         .testTarget(name: "ProjectTests", dependencies: [], swiftSettings: strict),
     ]

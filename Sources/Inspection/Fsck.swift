@@ -16,31 +16,36 @@ public struct Fsck {
         _ host: any BlockHost, credential: Credential, anchor: (any Anchor)?,
         options: DeviceOptions = DeviceOptions()
     ) throws(VolumeError) -> Report {
-        var report = Report()
+        defer { host.close() }
+        let collected = CollectedFindings()
+        var checkOptions = VolumeCheck.Options()
+        checkOptions.readsData = readsData
+        checkOptions.acceptsMissingAnchor = options.acceptsMissingAnchor
+        let summary = try VolumeCheck.run(
+            host, credential: credential, anchor: anchor, options: checkOptions, progress: progress,
+            report: { collected.report.add(Report.Finding($0)) })
+        var report = collected.report
         let device = try SecureDevice.open(
             host, credential: credential, anchor: anchor, mode: .readOnly, options: options)
-        report.add(opening: device.status)
+        report.add(device.status, summary, readsData: readsData)
         checkFileSystem(device, &report)
         do throws(DeviceError) { try device.close() } catch { throw .device(error) }
         return report
     }
 
-    /// The filesystem, and with ``readsData`` the data of its files, so that a damaged block is told by its path.
+    /// The filesystem; its data only where the device found damage, so that it is told by path.
     private func checkFileSystem(_ device: SecureDevice, _ report: inout Report) {
+        let seeksDamage = report.findings.contains { $0.part == .data }
         var findings: [Report.Finding] = []
         do throws(EncFSError) {
-            let summary = try EncFS.check(device, readData: readsData, progress: progress) { finding in
-                findings.append(
-                    Report.Finding(
-                        .filesystem, finding.severity == .error ? .error : .note,
-                        at: finding.path ?? finding.inode.map { "inode \($0)" } ?? "",
-                        "\(finding.message) [\(finding.kind)]"))
+            let summary = try EncFS.check(device, readData: seeksDamage, progress: progress) {
+                findings.append(.init($0))
             }
             report.add(
                 .init(
                     .filesystem,
                     "\(summary.inodes) inodes, \(summary.directories) of them directories, \(summary.nodes) tree nodes, "
-                        + "\(summary.dataBlocks) data blocks\(readsData ? ", all read" : "")"))
+                        + "\(summary.dataBlocks) data blocks"))
         } catch {
             findings.append(.init(.filesystem, .error, "\(error)"))
         }
@@ -48,32 +53,65 @@ public struct Fsck {
     }
 }
 
+/// One of the filesystem check; the device and the report have findings of their own.
+private typealias FileSystemFinding = Finding
+
+/// What an escaping closure collects.
+private final class CollectedFindings {
+    var report = Report()
+}
+
+extension Report.Finding {
+    init(_ finding: VolumeFinding) {
+        let part: Report.Part =
+            switch finding.kind {
+            case "superblock-damaged": .superblocks
+            case "key-slot-damaged", "key-slot-replaced": .keySlots
+            case "root-damaged", "older-root-stranded": .roots
+            case "no-anchor", "anchor-not-given": .anchor
+            case "cut-records": .chain
+            case "live-count", "segment-damaged", "segment-epoch": .segments
+            case "data", "host-read": .data
+            default: .map
+            }
+        let severity: Report.Severity =
+            switch finding.severity {
+            case .note: .note
+            case .warning: .warning
+            case .error: .error
+            }
+        self.init(part, severity, "\(finding.message) [\(finding.kind)]")
+    }
+
+    fileprivate init(_ finding: FileSystemFinding) {
+        self.init(
+            .filesystem, finding.severity == .error ? .error : .note,
+            at: finding.path ?? finding.inode.map { "inode \($0)" } ?? "", "\(finding.message) [\(finding.kind)]")
+    }
+}
+
 extension Report {
-    /// What opening the volume already told.
-    mutating func add(opening status: DeviceStatus) {
+    /// What was looked at.
+    mutating func add(_ status: DeviceStatus, _ summary: VolumeCheckSummary, readsData: Bool) {
         add(.init(.superblocks, "2 copies"))
-        for copy in status.damagedSuperblocks { add(.init(.superblocks, .error, at: "copy \(copy)", "damaged")) }
         add(.init(.keySlots, "\(status.keySlots.count { $0.state != .empty }) in use"))
-        for slot in status.keySlots where slot.state == .damaged {
-            add(.init(.keySlots, .error, at: "slot \(slot.slot)", "damaged"))
-        }
         if let anchor = status.anchor {
-            add(.init(.anchor, "\(anchor), commit \(status.anchoredCommit.map { "\($0.rawValue)" } ?? "none yet")"))
-        } else {
-            let what = status.wasAnchored ? "not given, though the volume has one" : "none"
-            add(.init(.anchor, .note, "\(what): an older copy of the whole volume would go unnoticed"))
-        }
-        add(
-            .init(.roots, "2 slots, commits \(status.rootCommits.map { "\($0.rawValue)" }.joined(separator: ", "))")
-        )
-        for slot in status.damagedRoots { add(.init(.roots, .error, at: "slot \(slot)", "damaged")) }
-        add(.init(.chain, "to commit \(status.commit.rawValue)"))
-        if status.cutRecords > 0 {
             add(
                 .init(
-                    .chain, .note,
-                    "\(status.cutRecords) records after the last commit do not count (a crash leaves some, a checkpoint too)"
-                ))
+                    .anchor, "\(anchor), at commit \(status.anchoredCommit.map { "\($0.rawValue)" } ?? "none yet")")
+            )
+        } else {
+            add(.init(.anchor, "none"))
+        }
+        add(
+            .init(
+                .roots, "2 slots, commits \(status.rootCommits.map { "\($0.rawValue)" }.joined(separator: " and "))"
+            ))
+        add(.init(.chain, "\(summary.recordsOnChain) records to commit \(summary.commit.rawValue)"))
+        add(.init(.map, "\(summary.mappedBlocks) blocks against \(summary.headersVerified) record headers"))
+        add(.init(.segments, "\(summary.segmentsInUse) of \(status.segmentCount) in use"))
+        if readsData {
+            add(.init(.data, "\(summary.dataVerified) of \(summary.mappedBlocks) blocks verified"))
         }
     }
 }

@@ -17,8 +17,18 @@ public struct Report: Sendable, Hashable {
     public enum Severity: String, Sendable, Hashable {
         /// Worth knowing, and no error: no anchor, records cut after a crash.
         case note
-        /// The volume goes on, with less safety: one of two copies is damaged.
+        /// Nothing is lost, and something is wrong: one of two copies is damaged.
+        case warning
+        /// Data or state is lost or cannot be trusted.
         case error
+
+        var mark: String {
+            switch self {
+            case .note: "note"
+            case .warning: "WARNING"
+            case .error: "ERROR"
+            }
+        }
     }
 
     /// One thing found.
@@ -56,6 +66,7 @@ public struct Report: Sendable, Hashable {
     /// Findings beyond ``findingLimit``, which are only counted: a destroyed volume has millions.
     public private(set) var uncountedFindings: UInt64 = 0
     public static let findingLimit = 10_000
+    /// Whether there was anything but notes.
     public private(set) var hasErrors = false
 
     public init() {}
@@ -63,7 +74,7 @@ public struct Report: Sendable, Hashable {
     public mutating func add(_ section: Section) { sections.append(section) }
 
     public mutating func add(_ finding: Finding) {
-        if finding.severity == .error { hasErrors = true }
+        if finding.severity != .note { hasErrors = true }
         if findings.count < Self.findingLimit { findings.append(finding) } else { uncountedFindings += 1 }
     }
 }
@@ -80,7 +91,7 @@ extension Report {
             let gap = String(repeating: " ", count: width - part.rawValue.count)
             let summary = summaries.isEmpty ? "" : "\(gap)  \(summaries.joined(separator: ", "))"
             lines.append("  \(part.rawValue)\(summary)")
-            lines += found.map { "    \($0.severity == .error ? "ERROR" : "note"): \($0.text)" }
+            lines += found.map { "    \($0.severity.mark): \($0.text)" }
         }
         if uncountedFindings > 0 { lines.append("  and \(uncountedFindings) findings more") }
         lines.append(hasErrors ? "ERRORS FOUND" : "no errors")

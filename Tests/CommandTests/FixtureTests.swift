@@ -1,0 +1,133 @@
+import EncFS
+import Foundation
+import Inspection
+import SecureBlock
+import Testing
+import VFS
+
+/// Volumes made by earlier versions open and hold what they held.
+@Suite struct FixtureTests {
+    static let names = ["keyfile", "passphrase", "anchored"]
+    static let folder = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("fixtures")
+
+    private func credential(_ name: String) throws -> Credential {
+        if name == "passphrase" {
+            let text = try Data(contentsOf: Self.folder.appendingPathComponent("passphrase")).dropLast()
+            return .passphrase(try Array(text).withUnsafeBytes { try SecretBytes(copying: $0) })
+        }
+        let key = try Data(contentsOf: Self.folder.appendingPathComponent("key"))
+        return .keyFile(try Array(key).withUnsafeBytes { try SecretBytes(copying: $0) })
+    }
+
+    /// Runs `body` on a copy of the volume and its anchor.
+    private func withCopy(_ name: String, _ body: (FileBlockHost, Credential, FileAnchor?, URL) throws -> Void)
+        throws
+    {
+        try inTemporaryFolder { folder in
+            let copy = folder.appendingPathComponent("\(name).volume")
+            try FileManager.default.copyItem(at: Self.folder.appendingPathComponent("\(name).volume"), to: copy)
+            var anchor: FileAnchor?
+            if name == "anchored" {
+                let path = folder.appendingPathComponent("anchor")
+                try FileManager.default.copyItem(
+                    at: Self.folder.appendingPathComponent("anchored.anchor"), to: path)
+                anchor = FileAnchor(path: path.path)
+            }
+            try body(try FileBlockHost.open(path: copy.path), credential(name), anchor, copy)
+        }
+    }
+
+    @Test(arguments: names) func isSound(_ name: String) throws {
+        try withCopy(name) { host, credential, anchor, _ in
+            var check = Fsck()
+            check.readsData = true
+            let report = try check.check(host, credential: credential, anchor: anchor)
+            #expect(!report.hasErrors, "\(report.text(volume: name))")
+        }
+    }
+
+    @Test(arguments: names) func holdsWhatItHeld(_ name: String) throws {
+        try withCopy(name) { host, credential, anchor, _ in
+            // For writing: a version that can only read what an earlier one wrote has broken it.
+            let device = try SecureDevice.open(host, credential: credential, anchor: anchor)
+            let files = try EncFS(mounting: device, EncFS.MountOptions())
+            let expected = try String(
+                contentsOf: Self.folder.appendingPathComponent("contents.tsv"), encoding: .utf8)
+            let found = try listing(files).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+            #expect(found == expected.split(separator: "\n").map(String.init))
+            let numbers = (1...20_000).map { "\($0)\n" }.joined()
+            #expect(try content(files, "folder/numbers", from: 0, 200_000) == Array(numbers.utf8))
+            #expect(try content(files, "inline", from: 0, 100) == Array("tiny".utf8))
+            #expect(try content(files, "sparse", from: 6_442_450_940, 100) == [0] + Array("end".utf8))
+            let inline = try node(files, "inline")
+            #expect(try files.extendedAttribute(Array("user.colour".utf8), of: inline) == Array("blue".utf8))
+            try files.close()
+            try device.close()
+        }
+    }
+
+    @Test(arguments: names) func itsPastCanBeSeen(_ name: String) throws {
+        try withCopy(name) { host, credential, anchor, copy in
+            let commits = History(try SecureDevice.history(host, credential: credential)).commits
+            #expect(commits.count >= 2)
+            host.close()
+            var sawThePast = false
+            for commit in commits {
+                let host = try FileBlockHost.open(path: copy.path, FileHostOptions(readOnly: true))
+                defer { host.close() }
+                let device = try SecureDevice.open(
+                    host, credential: credential, anchor: anchor, mode: .readOnlyAt(commit.sequence))
+                guard let files = try? EncFS(mounting: device, EncFS.MountOptions()) else { continue }
+                if (try? node(files, "before")) != nil { sawThePast = true }
+            }
+            #expect(sawThePast, "no commit shows the file that was there before")
+        }
+    }
+
+    private func node(_ files: EncFS, _ path: String) throws -> NodeID {
+        try path.split(separator: "/").reduce(files.root) { try files.lookup(Name(String($1)), in: $0).node }
+    }
+
+    private func content(_ files: EncFS, _ path: String, from offset: UInt64, _ count: Int) throws -> [UInt8] {
+        let node = try node(files, path)
+        let handle = try files.open(node, .read)
+        defer { files.close(node, handle) }
+        var bytes = [UInt8](repeating: 0, count: count)
+        let received = try bytes.withUnsafeMutableBytes { try files.read(node, handle, at: offset, into: $0) }
+        return Array(bytes.prefix(received))
+    }
+
+    /// The tree as `contents.tsv` has it.
+    private func listing(_ files: EncFS) throws -> [String] {
+        var lines: [String] = []
+        var waiting: [(path: String, node: NodeID)] = [("", files.root)]
+        while let (path, folder) = waiting.popLast() {
+            var entries: [DirectoryEntry] = []
+            let handle = try files.open(folder, [.read, .directory])
+            try files.readDirectory(folder, handle, after: .start, plus: false) {
+                entries.append($0)
+                return true
+            }
+            files.close(folder, handle)
+            for entry in entries {
+                let full = path.isEmpty ? entry.name.description : "\(path)/\(entry.name)"
+                let attributes = try files.attributes(entry.node)
+                if entry.kind == .directory { waiting.append((full, entry.node)) }
+                let kind = [NodeKind.directory: "d", .regular: "f", .symbolicLink: "l"][entry.kind] ?? "?"
+                let nanoseconds = String(attributes.modificationTime.nanoseconds)
+                let time =
+                    "\(attributes.modificationTime.seconds)."
+                    + String(repeating: "0", count: 9 - nanoseconds.count) + nanoseconds + "0"
+                let target =
+                    entry.kind == .symbolicLink
+                    ? String(decoding: try files.readLink(entry.node), as: UTF8.self) : ""
+                let size = entry.kind == .directory ? "" : String(attributes.size)
+                lines.append(
+                    "\(full)\t\(kind)\t\(String(attributes.permissions, radix: 8))\t\(time)\t\(target)\t\(size)")
+            }
+        }
+        return lines
+    }
+}
