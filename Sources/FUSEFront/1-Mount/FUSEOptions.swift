@@ -23,7 +23,7 @@ public struct FUSEOptions: Sendable, Hashable {
     public var subtype: String?
     /// The largest read request in bytes, a multiple of 4096.
     public var maximumReadBytes: Int?
-    /// `fusermount3` stays behind and unmounts when this process dies.
+    /// `fusermount3` stays behind to unmount when this process dies; whether it manages is its matter and the kernel's.
     public var unmountsWhenKilled = false
     /// Mount over a directory that is not empty.
     public var hidesFiles = false

@@ -4,6 +4,8 @@ import Logging
 import Synchronization
 import VFS
 
+// SAFETY: names come from libfuse as C strings, which end in a NUL and live during the callback; they are copied.
+
 /// Answers the kernel's requests out of a filesystem. Each request is served on the thread that read it; only waiting
 /// for durability moves to the committer.
 final class Server: Sendable {
