@@ -184,6 +184,19 @@ import VFS
         it.checkInvariants()
     }
 
+    @Test(arguments: Subject.all) func unlinkedOpenFileNeedsNoLookups(_ subject: Subject) throws {
+        let it = try subject.make()
+        let file = try it.file("a", "still here")
+        let handle = try it.files.open(file, [.read, .write])
+        it.files.forget(file, count: 1)
+        try it.remove("a")
+        #expect(try it.read(file, handle, at: 0, count: 100) == Array("still here".utf8))
+        #expect(try it.attributes(file).linkCount == 0)
+        it.files.close(file, handle)
+        #expect(throws: VFSError.self) { try it.attributes(file) }
+        it.checkInvariants()
+    }
+
     @Test(arguments: Subject.all) func openedFileLivesWithoutLookups(_ subject: Subject) throws {
         let it = try subject.make()
         let file = try it.file("a", "data")
