@@ -40,6 +40,6 @@ struct StagedWrites: ~Copyable {
         guard filled > 0 else { return }
         let count = filled
         filled = 0
-        try device.write(LogicalBlock(first), UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
+        try device.writeForCommit(LogicalBlock(first), UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
     }
 }

@@ -54,5 +54,5 @@ package struct Geometry: Hashable, Sendable {
     }
 
     /// Two segments a stream, and as many again for commits and checkpoints while space is short.
-    static let reserveSegments: UInt64 = 24
+    static let reserveSegments: UInt64 = 32
 }

@@ -15,7 +15,7 @@ extension SecureDevice {
     /// Segments that stay free for others.
     func reserved(_ allowance: Allowance) -> Int {
         switch allowance {
-        case .data: 8
+        case .data: 8 + min(Int(context.geometry.segmentCount) / 128, 8)
         case .cleaning: 4
         case .metadata: 0
         }

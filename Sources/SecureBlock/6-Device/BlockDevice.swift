@@ -19,6 +19,10 @@ public protocol BlockDevice: AnyObject, Sendable {
     /// - Throws: ``DeviceError/noSpace``, ``DeviceError/commitRequired``, ``DeviceError/latched(_:)``.
     func write(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer) throws(DeviceError)
 
+    /// As ``write(_:_:)``, for what a client must still write to make a commit: it may use space that other writes may
+    /// not, so that a full device can be committed.
+    func writeForCommit(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer) throws(DeviceError)
+
     /// Forgets blocks: they read as zeros, and their space returns after the next durable commit.
     func discard(_ first: LogicalBlock, count: UInt64) throws(DeviceError)
 
@@ -27,6 +31,12 @@ public protocol BlockDevice: AnyObject, Sendable {
 
     /// Whether the device would like a commit soon: blocks overwritten since the last one hold space.
     var commitWanted: Bool { get }
+}
+
+extension BlockDevice {
+    public func writeForCommit(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer) throws(DeviceError) {
+        try write(first, bytes)
+    }
 }
 
 /// An ordered commit.

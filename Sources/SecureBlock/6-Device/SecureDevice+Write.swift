@@ -3,11 +3,21 @@ extension SecureDevice {
     private static let inFlightLimit = 16
 
     public func write(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer) throws(DeviceError) {
+        try write(first, bytes, .data)
+    }
+
+    public func writeForCommit(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer) throws(DeviceError) {
+        try write(first, bytes, .metadata)
+    }
+
+    private func write(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer, _ allowance: Allowance)
+        throws(DeviceError)
+    {
         let count = try checkedCount(first, byteCount: bytes.count)
         try loadMap(first, count: count)
         var done = 0
         while done < Int(count) {
-            let slots = try reserveForWrite(Int(count) - done)
+            let slots = try reserveForWrite(Int(count) - done, allowance)
             let part = UnsafeRawBufferPointer(
                 rebasing: bytes[done * blockBytes..<(done + slots.count) * blockBytes])
             let block = LogicalBlock(first.rawValue + UInt64(done))
@@ -20,7 +30,7 @@ extension SecureDevice {
     private typealias Slots = (record: RecordBuffer, slot: Int, count: Int)
 
     /// Slots of the user stream's open record, when nothing forbids or must go first.
-    private func reserveForWrite(_ wanted: Int) throws(DeviceError) -> Slots {
+    private func reserveForWrite(_ wanted: Int, _ allowance: Allowance) throws(DeviceError) -> Slots {
         monitor.lock()
         defer { monitor.unlock() }
         var attempts = 0
@@ -35,13 +45,13 @@ extension SecureDevice {
                 continue
             }
             if !log.discards.isEmpty {
-                try withBarrier { () throws(DeviceError) in try sealDiscards(.data) }
+                try withBarrier { () throws(DeviceError) in try sealDiscards(allowance) }
                 continue
             }
             do {
-                return try reserve(.user, wanted, .data)
+                return try reserve(.user, wanted, allowance)
             } catch DeviceError.noSpace {
-                try makeRoom(attempts)
+                try makeRoom(attempts, allowance)
                 attempts += 1
             }
         }
@@ -49,14 +59,14 @@ extension SecureDevice {
 
     /// After a failed ``takeSegment(_:_:)``: first waits for what maintenance is doing, then has the cleaner try, then
     /// says what would help. Call with the monitor held; it is released meanwhile.
-    private func makeRoom(_ attempt: Int) throws(DeviceError) {
+    private func makeRoom(_ attempt: Int, _ allowance: Allowance) throws(DeviceError) {
         guard attempt < 2 else {
             log.commitWanted = true
-            throw reusableAfterCommit > reserved(.data) ? .commitRequired : .noSpace
+            throw reusableAfterCommit > reserved(allowance) ? .commitRequired : .noSpace
         }
         if attempt == 1 {
             // Where a commit is all that is missing, nothing need be moved.
-            guard reusableAfterCommit <= reserved(.data) else { return }
+            guard reusableAfterCommit <= reserved(allowance) else { return }
             cleaningIsDue = true
         }
         if maintenance == nil {
