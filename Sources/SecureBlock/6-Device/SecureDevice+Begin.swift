@@ -22,8 +22,7 @@ extension SecureDevice {
         do {
             try context.host.flush()
             let epoch = Epoch(identifier: try Self.randomTag())
-            let used = Set((0..<UInt32(state.table.count)).map { state.table[$0].epochIndex })
-            if context.epochs.epochs.count >= Epoch.perPage { context.epochs.prune { used.contains($0) } }
+            pruneEpochs(context, state.table)
             guard let epochIndex = context.epochs.add(epoch) else {
                 throw VolumeError.corrupt("\(Epoch.maximumCount) epochs are in use")
             }
@@ -49,6 +48,21 @@ extension SecureDevice {
         } catch {
             throw .crypto("\(error)")
         }
+    }
+
+    /// Drops epochs that no segment names, and, when the table runs full, those that only history still needs.
+    private static func pruneEpochs(_ context: VolumeContext, _ table: SegmentTable) {
+        let count = context.epochs.epochs.count
+        guard count >= Epoch.perPage else { return }
+        let keepsHistory = count < Epoch.maximumCount / 2
+        var used: Set<UInt32> = []
+        for segment in 0..<UInt32(table.count) {
+            let entry = table[segment]
+            if keepsHistory || entry.live > 0 || !table[volatile: segment].holds.isEmpty {
+                used.insert(entry.epochIndex)
+            }
+        }
+        context.epochs.prune { used.contains($0) }
     }
 
     private static func randomTag() throws(SealError) -> Tag {

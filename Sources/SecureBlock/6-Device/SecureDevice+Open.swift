@@ -50,7 +50,10 @@ extension SecureDevice {
             },
             rootCopy: forward.rootCopy ?? newest.previous,
             historyHorizon: newest.historyHorizon,
-            anchored: anchored.map { Root.Commit(sequence: $0.sequence, tag: $0.tag) })
+            // Written without its anchor, a volume still asks for it next time, and the anchor still fits (I12) if what
+            // was recovered is what it last confirmed: so it is, unless a crash came between the flush and the anchor.
+            anchored: anchor == nil && newest.anchored != nil
+                ? forward.end : anchored.map { Root.Commit(sequence: $0.sequence, tag: $0.tag) })
         let device = try begin(context, state, mode: mode, options: options, anchor: anchor, facts: facts)
         do { try device.startMaintenance() } catch { throw .host(error) }
         return device
