@@ -98,7 +98,9 @@ extension Report {
         if let anchor = status.anchor {
             add(
                 .init(
-                    .anchor, "\(anchor), at commit \(status.anchoredCommit.map { "\($0.rawValue)" } ?? "none yet")")
+                    .anchor,
+                    "\(anchor), noted by the root at commit \(status.anchoredCommit.map { "\($0.rawValue)" } ?? "none yet")"
+                )
             )
         } else {
             add(.init(.anchor, "none"))

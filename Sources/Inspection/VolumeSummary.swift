@@ -62,7 +62,7 @@ public struct VolumeSummary: Sendable {
             (
                 "anchor",
                 status.anchor.map {
-                    "\($0), at commit \(status.anchoredCommit.map { "\($0.rawValue)" } ?? "none yet")"
+                    "\($0), noted by the root at commit \(status.anchoredCommit.map { "\($0.rawValue)" } ?? "none yet")"
                 }
                     ?? (status.wasAnchored ? "NOT GIVEN, though the volume has one" : "NONE")
             ),
