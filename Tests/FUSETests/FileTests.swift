@@ -121,7 +121,7 @@ import Testing
             var to = 0
             var requests = 0
             while from < bytes.count {
-                let count = copy_file_range(
+                let count = copyFileRange(
                     source.descriptor, &from, target.descriptor, &to, bytes.count - from, 0)
                 try #require(count > 0, "copy_file_range: \(errno)")
                 requests += 1

@@ -1,7 +1,7 @@
 // Linux calls that the C library shows only to GNU sources.
 
 @_silgen_name("copy_file_range")
-func copy_file_range(
+func copyFileRange(
     _ from: Int32, _ fromOffset: UnsafeMutablePointer<Int>?, _ to: Int32, _ toOffset: UnsafeMutablePointer<Int>?,
     _ count: Int, _ flags: UInt32
 ) -> Int
