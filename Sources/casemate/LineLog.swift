@@ -2,6 +2,7 @@ import CLinux
 import CommandSupport
 import Glibc
 import Logging
+import Synchronization
 
 /// Where a mount's log lines go: one line each, to a descriptor or to syslog(3).
 struct LineLog: LogHandler {
@@ -11,6 +12,7 @@ struct LineLog: LogHandler {
     }
 
     let target: Target
+    private let recent = RecentLine()
     var logLevel = Logger.Level.notice
     var metadata = Logger.Metadata()
     subscript(metadataKey key: String) -> Logger.MetadataValue? {
@@ -23,12 +25,16 @@ struct LineLog: LogHandler {
         // In order of their names: dictionaries have none.
         let details = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
         let text = Self.onOneLine("\(event.message)\(details)")
+        // The filesystem and the front each tell of a fault, and the kernel reads twice: once is enough.
+        guard recent.isNew(text) else { return }
         switch target {
         case .descriptor(let descriptor): Self.write("\(Self.timestamp()) \(event.level) \(text)\n", to: descriptor)
         case .system:
             text.withCString { text in withVaList([text]) { vsyslog(Self.priority(event.level), "%s", $0) } }
         }
     }
+
+    init(target: Target) { self.target = target }
 
     /// A file to append to, for its owner alone.
     static func open(_ path: String) throws(CommandFailure) -> Target {
@@ -76,6 +82,21 @@ struct LineLog: LogHandler {
         case .warning: LOG_WARNING
         case .error: LOG_ERR
         case .critical: LOG_CRIT
+        }
+    }
+}
+
+/// The last line that was written, so that it is not written again right away.
+private final class RecentLine: Sendable {
+    private static let patience = Duration.seconds(5)
+    private let last = Mutex<(text: String, at: ContinuousClock.Instant)?>(nil)
+
+    func isNew(_ text: String) -> Bool {
+        let now = ContinuousClock.now
+        return last.withLock { last in
+            if let last, last.text == text, now - last.at < Self.patience { return false }
+            last = (text, now)
+            return true
         }
     }
 }

@@ -131,11 +131,12 @@ struct MountCommand: ParsableCommand {
             let host = try access.openHost(mode)
             try mount.serve(mode, host, credential) { try channel.ready(log: log) }
         } catch let failure as CommandFailure {
+            // The launcher says it; once it returned, the log has it.
             channel.fail("\(failure)", exitCode: failure.status.rawValue)
-            throw failure
+            throw ExitCode(failure.status.rawValue)
         } catch {
             channel.fail("\(error)", exitCode: CommandStatus.internal.rawValue)
-            throw error
+            throw ExitCode(CommandStatus.internal.rawValue)
         }
     }
 }
