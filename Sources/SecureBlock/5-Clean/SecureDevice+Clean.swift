@@ -91,7 +91,12 @@ extension SecureDevice {
 
     /// Moves everything live out of a segment, found by its record headers.
     private func evacuate(_ segment: UInt32) throws(DeviceError) {
-        let entry = monitor.locked { table[segment] }
+        // As a reader: should its last live block die meanwhile, the segment is still not taken under our hands.
+        let entry = monitor.locked { () -> SegmentEntry in
+            table[volatile: segment].readers += 1
+            return table[segment]
+        }
+        defer { monitor.locked { table[volatile: segment].readers -= 1 } }
         let key: SealingKey
         do {
             guard let found = try context.epochs.key(entry.epochIndex) else {
