@@ -1,0 +1,145 @@
+import SimHost
+import Testing
+
+@testable import SecureBlock
+
+/// Host calls that fail: typed errors, reads that go on, and never a success that was none.
+@Suite struct DeviceLatchTests {
+    private static let ioError = HostError.failed(call: "write", errno: 5, offset: nil)
+
+    private func opened(_ host: CrashHost, anchor: (any Anchor)? = nil) throws -> SecureDevice {
+        try DeviceTesting.create(host, blocks: 64, anchor: anchor)
+        let device = try DeviceTesting.open(host, anchor: anchor)
+        try DeviceTesting.write(device, 1, 11)
+        try device.commit().wait()
+        return device
+    }
+
+    /// What the volume holds after the device was given up: block 1 as committed, block 2 if its commit came through.
+    private func reopen(_ host: CrashHost, anchor: AnchorValue? = nil, second: [UInt64]) throws {
+        host.clearFaults()
+        let device = try DeviceTesting.open(
+            MemoryBlockHost(contents: host.contents), anchor: anchor.map { MemoryAnchor($0) })
+        #expect(try DeviceTesting.holds(device, 1, 11))
+        #expect(try second.contains { try DeviceTesting.holds(device, 2, $0) })
+        try device.close()
+    }
+
+    @Test func aWriteThatFailsForGoodLatches() throws {
+        let host = CrashHost()
+        let device = try opened(host)
+        try DeviceTesting.write(device, 2, 22)
+        host.fail(.write, times: 100, with: Self.ioError)
+        let ticket = try device.commit()
+        #expect(throws: DeviceError.self) { try ticket.wait() }
+        #expect(device.status.latch != nil)
+        // Reads go on, what was never written included: its buffer is kept.
+        #expect(try DeviceTesting.holds(device, 1, 11) && DeviceTesting.holds(device, 2, 22))
+        #expect(throws: DeviceError.self) { try DeviceTesting.write(device, 3, 33) }
+        #expect(throws: DeviceError.self) { try device.commit() }
+        #expect(throws: DeviceError.self) { try device.close() }
+        try reopen(host, second: [0])
+    }
+
+    @Test func aWriteThatFailsOnceIsTriedAgain() throws {
+        let host = CrashHost()
+        let device = try opened(host)
+        try DeviceTesting.write(device, 2, 22)
+        host.fail(.write, with: Self.ioError)
+        try device.commit().wait()
+        #expect(device.status.latch == nil)
+        try device.close()
+        try reopen(host, second: [22])
+    }
+
+    /// A failed flush may have dropped what it was to save; a second one that succeeds proves nothing. No retry.
+    @Test func aFailedFlushLatchesAtOnce() throws {
+        let host = CrashHost()
+        let device = try opened(host)
+        // Two commits under way, so that the second needs a flush.
+        try DeviceTesting.write(device, 2, 22)
+        _ = try device.commit()
+        try DeviceTesting.write(device, 2, 23)
+        let ticket = try device.commit()
+        host.fail(.flush, with: .failed(call: "fdatasync", errno: 5, offset: nil))
+        #expect(throws: DeviceError.self) { try ticket.wait() }
+        #expect(throws: DeviceError.self) { try ticket.wait() }
+        #expect(device.status.latch != nil)
+        try reopen(host, second: [0, 22, 23])
+    }
+
+    @Test func anAnchorThatDoesNotConfirmLatches() throws {
+        let host = CrashHost(), anchor = SimAnchor(host)
+        let device = try opened(host, anchor: anchor)
+        try DeviceTesting.write(device, 2, 22)
+        anchor.fail(with: .unavailable("gone"))
+        let ticket = try device.commit()
+        #expect(throws: DeviceError.self) { try ticket.wait() }
+        // The commit was durable and not acknowledged: either state is a right one.
+        try reopen(host, anchor: try anchor.load(), second: [0, 22])
+    }
+
+    /// The host has no room for another segment: `noSpace` before anything is sealed, and commits go on.
+    @Test func aFullHostIsNoSpace() throws {
+        let host = CrashHost()
+        let device = try opened(host)
+        host.fail(.allocate, times: 1000, with: .noSpace)
+        var written: UInt64 = 0
+        var failure: DeviceError?
+        while failure == nil, written < 5000 {
+            do { try DeviceTesting.write(device, 2 + written % 60, written + 100) } catch let error as DeviceError {
+                failure = error
+            }
+            written += 1
+        }
+        #expect(failure == .noSpace || failure == .commitRequired)
+        #expect(device.status.latch == nil)
+        #expect(try DeviceTesting.holds(device, 1, 11))
+        host.clearFaults()
+        try device.commit().wait()
+        try device.close()
+    }
+
+    /// Every host call of a workload fails once: an error or success, and what reopens is a committed state.
+    @Test(arguments: [SimCall.write, .flush, .allocate, .read])
+    func everyCallFailsOnce(call: SimCall) throws {
+        var failures = 0
+        for number in 0..<40 {
+            let host = CrashHost()
+            try DeviceTesting.create(host, blocks: 40)
+            let error: HostError = call == .allocate ? .noSpace : .failed(call: "\(call)", errno: 5, offset: nil)
+            host.fail(call, after: number, with: error)
+            var states: [[UInt64]] = [[UInt64](repeating: 0, count: 40)]
+            var acknowledged = 0
+            do {
+                let device = try DeviceTesting.open(host, checkpointInterval: 16 * blockBytes)
+                var model = states[0]
+                for step: UInt64 in 1...40 {
+                    try DeviceTesting.write(device, step % 40, step)
+                    model[Int(step % 40)] = step
+                    if step % 5 == 0 {
+                        let ticket = try device.commit()
+                        states.append(model)
+                        try ticket.wait()
+                        acknowledged = states.count - 1
+                    }
+                }
+                try device.close()
+            } catch is DeviceError {
+                failures += 1
+            } catch is VolumeError {
+                failures += 1
+            }
+            host.clearFaults()
+            let again = try DeviceTesting.open(MemoryBlockHost(contents: host.contents))
+            let found = try DeviceTesting.contents(again)
+            let index = try #require(
+                states.lastIndex { DeviceTesting.contents(of: $0) == found },
+                "\(call) \(number): a state that was never committed")
+            #expect(index >= acknowledged, "\(call) \(number): an acknowledged commit is gone")
+            try again.checkInvariants()
+            try again.close()
+        }
+        #expect(failures > 0 || call == .write)
+    }
+}
