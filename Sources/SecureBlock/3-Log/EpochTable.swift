@@ -1,17 +1,15 @@
-import Synchronization
-
 /// All epochs that something on the volume is sealed under, and their keys, derived when first needed.
 package final class EpochTable: Sendable {
     private struct State {
         var epochs: [Epoch]
         var sealingKeys: [SealingKey?]
     }
-    private let state: Mutex<State>
+    private let state: Monitor<State>
     private let keys: VolumeKeys
 
     package init(_ epochs: [Epoch], _ keys: VolumeKeys) {
         self.keys = keys
-        state = Mutex(State(epochs: epochs, sealingKeys: Array(repeating: nil, count: epochs.count)))
+        state = Monitor(State(epochs: epochs, sealingKeys: Array(repeating: nil, count: epochs.count)))
     }
 
     package var epochs: [Epoch] { state.withLock { $0.epochs } }

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// Tags of recently used records, by the place of their header: what spares a read its header.
 ///
 /// Bounded in bytes; the oldest goes first.
@@ -20,7 +18,7 @@ final class TagCache: Sendable {
         var head = 0
         var bytes = 0
     }
-    private let state = Mutex(State())
+    private let state = Monitor(State())
     private let limitBytes: Int
 
     init(limitBytes: Int) { self.limitBytes = limitBytes }

@@ -146,13 +146,15 @@ extension SecureDevice {
             let reserved = try reserve(.meta, 1, .metadata)
             return (reserved.record, reserved.slot)
         }
+        // Once published, the record may be sealed, written and used for something else.
         let block = context.geometry.physical(record.position(slot: slot))
+        let generation = record.generation, epochIndex = record.epochIndex
         let tag: Tag
         do {
-            guard let key = try context.epochs.key(record.epochIndex),
+            guard let key = try context.epochs.key(epochIndex),
                 let target = record.bytes(slot: slot).baseAddress
             else { preconditionFailure("the epoch we seal under is in the table") }
-            tag = try key.seal(bytes, into: target, at: block, record.generation, as: association)
+            tag = try key.seal(bytes, into: target, at: block, generation, as: association)
         } catch {
             let reason = "sealing a page: \(error)"
             monitor.locked { setLatch(reason) }
@@ -163,7 +165,7 @@ extension SecureDevice {
             record.pending -= 1
             if record.room == 0 { try closeOpen(.meta) }
         }
-        return PagePointer(block: block, generation: record.generation, epochIndex: record.epochIndex, tag: tag)
+        return PagePointer(block: block, generation: generation, epochIndex: epochIndex, tag: tag)
     }
 
     /// Everything the root will name is durable, and so is its commit; outside recovery the anchor confirmed it (I8).
