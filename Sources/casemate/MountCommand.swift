@@ -103,8 +103,9 @@ struct MountCommand: ParsableCommand {
     private func launch(_ credential: Credential) throws {
         let outcome: BackgroundLauncher.Outcome
         do throws(FUSEError) {
-            outcome = try BackgroundLauncher.launch(
-                CommandLine.arguments + ["--in-background"], credential.parcel())
+            var parcel = SecretParcel()
+            try credential.append(to: &parcel)
+            outcome = try BackgroundLauncher.launch(CommandLine.arguments + ["--in-background"], parcel)
         } catch {
             throw CommandFailure(error, mountpoint: directory)
         }
@@ -123,7 +124,7 @@ struct MountCommand: ParsableCommand {
             throw CommandFailure(.usage, "--in-background is for casemate mount itself")
         }
         do {
-            guard let credential = try Credential(channel.secrets) else {
+            guard let credential = try Credential.all(in: channel.secrets).first else {
                 throw CommandFailure(.internal, "the background process was given no secret")
             }
             let target = try log.map { path throws(CommandFailure) in try LineLog.open(path) } ?? .system

@@ -153,10 +153,7 @@ struct FuseDebug: ParsableCommand {
     }
 
     private func serve(_ channel: inout BackgroundChannel, _ logger: Logger) throws(CommandFailure) {
-        var credentials: [Credential]
-        do throws(SealError) { credentials = try Credential.all(in: channel.secrets).reversed() } catch {
-            throw CommandFailure(.cryptoFailed, "\(error)")
-        }
+        var credentials = Array(try Credential.all(in: channel.secrets).reversed())
         let mount = try DebugMount(self, try parsedOptions(), logger) { volume throws(CommandFailure) in
             guard let next = credentials.popLast() else {
                 throw CommandFailure(.internal, "no secret was passed on", at: volume)

@@ -6,7 +6,8 @@ extension Credential {
     private static let passphraseKind: UInt8 = 1
     private static let keyFileKind: UInt8 = 2
 
-    func append(to parcel: inout SecretParcel) throws(FUSEError) {
+    /// Adds the credential to what a background process is handed.
+    public func append(to parcel: inout SecretParcel) throws(FUSEError) {
         let (kind, secret): (UInt8, SecretBytes)
         switch self {
         case .passphrase(let bytes): (kind, secret) = (Self.passphraseKind, bytes)
@@ -17,17 +18,22 @@ extension Credential {
     }
 
     /// The credentials of a parcel, in the order they were put in.
-    static func all(in parcel: borrowing SecretParcel) throws(SealError) -> [Credential] {
+    /// - Throws: ``CommandFailure`` when there is no memory for a secret.
+    public static func all(in parcel: borrowing SecretParcel) throws(CommandFailure) -> [Credential] {
         var credentials: [Credential] = []
         var kind: UInt8?
-        try parcel.forEach { bytes throws(SealError) in
-            guard let current = kind else {
-                kind = bytes.first
-                return
+        do throws(SealError) {
+            try parcel.forEach { bytes throws(SealError) in
+                guard let current = kind else {
+                    kind = bytes.first
+                    return
+                }
+                kind = nil
+                let secret = try SecretBytes(copying: bytes)
+                credentials.append(current == keyFileKind ? .keyFile(secret) : .passphrase(secret))
             }
-            kind = nil
-            let secret = try SecretBytes(copying: bytes)
-            credentials.append(current == keyFileKind ? .keyFile(secret) : .passphrase(secret))
+        } catch {
+            throw CommandFailure(.cryptoFailed, "no memory for a secret: \(error)")
         }
         return credentials
     }
