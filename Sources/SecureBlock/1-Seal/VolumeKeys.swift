@@ -11,6 +11,11 @@ package final class VolumeKeys: Sendable {
             key: volumeKey, salt: volume.bytes, info: Array("casemate superblock".utf8))
     }
 
+    /// A key slot that `credential` opens, as it is stored.
+    package func slot(_ number: Int, for credential: Credential, scrypt: ScryptCost) throws(SealError) -> [UInt8] {
+        try KeySlot.wrap(volumeKey: volumeKey, for: credential, slot: number, volume: volume, scrypt: scrypt)
+    }
+
     /// The data key of one mount epoch.
     package func epochKey(_ epoch: Epoch) throws(SealError) -> SealingKey {
         var info = Array("casemate epoch".utf8)

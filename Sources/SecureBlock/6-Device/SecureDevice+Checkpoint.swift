@@ -193,7 +193,7 @@ extension SecureDevice {
             recoveredFrom: log.recoveredFrom, streams: work.streams, logicalBlocks: context.geometry.logicalBlocks,
             segmentCount: context.geometry.segmentCount, historyHorizon: work.historyHorizon,
             previous: log.rootCopy, mapTop: map.tree.top, tableTop: table.tree.top, epochPages: log.epochPages,
-            keySlotDigests: facts.keySlotDigests)
+            keySlotDigests: keySlotDigests)
     }
 
     /// A root as a block of the log.

@@ -74,7 +74,7 @@ extension SecureDevice {
                 epochCount: context.epochs.epochs.count { !$0.isFree },
                 recoveredFrom: facts.recoveredFrom.sequence, cutRecords: facts.cutRecords,
                 anchor: anchor?.description, wasAnchored: log.anchored != nil,
-                anchoredCommit: log.anchored?.sequence, keySlots: facts.keySlots,
+                anchoredCommit: log.anchored?.sequence, keySlots: keySlots,
                 damagedSuperblocks: facts.damagedSuperblocks, damagedRoots: facts.damagedRoots, latch: latch,
                 counters: log.counters)
         }

@@ -35,6 +35,9 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
     var cleaningIsDue = false
     /// A caller writes the checkpoint, or cleans, on its own thread.
     var isMaintaining = false
+    /// What the key slots are, and the digests that the next root binds.
+    var keySlots: [KeySlotStatus]
+    var keySlotDigests: [Tag]
     /// Why writing ended, when it did.
     var latch: String?
     var isClosed = false
@@ -51,6 +54,8 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
         self.map = map
         self.table = table
         self.log = log
+        keySlots = facts.keySlots
+        keySlotDigests = facts.keySlotDigests
         tagCache = TagCache(limitBytes: options.tagCacheBytes)
     }
 

@@ -1,0 +1,104 @@
+import SimHost
+import Testing
+
+@testable import SecureBlock
+
+@Suite struct DeviceKeyTests {
+    private let first: Credential, second: Credential
+
+    init() throws {
+        first = try DeviceTesting.keyFile(7)
+        second = try DeviceTesting.keyFile(9)
+    }
+
+    private func opens(_ contents: SparseBytes, _ credential: Credential) -> Bool {
+        do {
+            let device = try SecureDevice.open(
+                MemoryBlockHost(contents: contents), credential: credential, mode: .readOnly)
+            return try DeviceTesting.holds(device, 3, 33)
+        } catch { return false }
+    }
+
+    private func prepared(_ host: any BlockHost) throws -> SecureDevice {
+        try DeviceTesting.create(host, blocks: 40)
+        let device = try DeviceTesting.open(host)
+        try DeviceTesting.write(device, 3, 33)
+        try device.commit().wait()
+        return device
+    }
+
+    @Test func anAddedSlotOpensAndARemovedOneDoesNot() throws {
+        let host = MemoryBlockHost()
+        let device = try prepared(host)
+        #expect(!opens(host.contents, second))
+        let slot = try device.addKeySlot(second)
+        #expect(slot == 1)
+        #expect(opens(host.contents, first) && opens(host.contents, second))
+        try device.removeKeySlot(0)
+        #expect(!opens(host.contents, first) && opens(host.contents, second))
+        #expect(throws: KeySlotChangeError.lastSlot(1)) { try device.removeKeySlot(1) }
+        #expect(throws: KeySlotChangeError.noSuchSlot(0)) { try device.removeKeySlot(0) }
+        #expect(throws: KeySlotChangeError.noSuchSlot(99)) { try device.removeKeySlot(99) }
+        try device.close()
+        #expect(opens(host.contents, second))
+    }
+
+    @Test func allSlotsCanBeUsed() throws {
+        let host = MemoryBlockHost()
+        let device = try prepared(host)
+        for number: UInt8 in 1..<8 {
+            #expect(try device.addKeySlot(DeviceTesting.keyFile(100 + number)) == Int(number))
+        }
+        #expect(throws: KeySlotChangeError.noFreeSlot) { try device.addKeySlot(second) }
+        for number: UInt8 in 1..<8 { #expect(opens(host.contents, try DeviceTesting.keyFile(100 + number))) }
+        try device.close()
+    }
+
+    @Test func whatIsNotCommittedIsInTheWay() throws {
+        let device = try prepared(MemoryBlockHost())
+        try DeviceTesting.write(device, 4, 44)
+        #expect(throws: KeySlotChangeError.uncommittedChanges) { try device.addKeySlot(second) }
+        try device.commit().wait()
+        _ = try device.addKeySlot(second)
+        try device.close()
+    }
+
+    /// A removed slot put back by the host stays refused: the root binds the slot's digest.
+    @Test func aRemovedSlotPutBackIsRefused() throws {
+        let host = MemoryBlockHost()
+        let device = try prepared(host)
+        _ = try device.addKeySlot(second)
+        let slot = AlignedBuffer(byteCount: blockBytes)
+        host.contents.read(Int(Layout.keySlot(1)) * blockBytes, into: slot.bytes)
+        try device.removeKeySlot(1)
+        try device.close()
+        var contents = host.contents
+        contents.write(Int(Layout.keySlot(1)) * blockBytes, UnsafeRawBufferPointer(slot.bytes))
+        #expect(!opens(contents, second) && opens(contents, first))
+    }
+
+    /// A crash at any host write of adding and removing: what opened before or after still opens.
+    @Test func noCrashLocksAnybodyOut() throws {
+        let host = CrashHost()
+        let device = try prepared(host)
+        let before = host.eventCount
+        _ = try device.addKeySlot(second)
+        let added = host.eventCount
+        try device.removeKeySlot(0)
+        let removed = host.eventCount
+        try device.close()
+        var images = 0
+        for event in before..<host.eventCount {
+            for image in host.crashImages(at: event, .thorough(seed: 1)) {
+                let contents = image.makeHost().contents
+                let isFirst = opens(contents, first), isSecond = opens(contents, second)
+                #expect(isFirst || isSecond, "\(image): nobody can open it")
+                if event <= added { #expect(isFirst, "\(image): adding took the old slot away") }
+                if event > added { #expect(isSecond, "\(image): removing took the new slot away") }
+                if event > removed { #expect(!isFirst, "\(image): a removed slot opens") }
+                images += 1
+            }
+        }
+        #expect(images > 20)
+    }
+}
