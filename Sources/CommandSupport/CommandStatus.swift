@@ -24,6 +24,7 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
     case noKeySlot = 22
     case credentialUnusable = 23
     case cryptoFailed = 24
+    case keySlotRefused = 25
 
     // Freshness.
     case rollback = 30
@@ -88,6 +89,7 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
         case .noKeySlot: "the volume has no key slot of the kind given"
         case .credentialUnusable: "the passphrase or key file could not be read or used"
         case .cryptoFailed: "the crypto library or the system's random numbers failed"
+        case .keySlotRefused: "the key slot cannot be added or removed; the message says why"
         case .rollback: "the anchor names a later commit: an older copy of the volume was put back"
         case .fork: "the anchor names a commit of another branch of this volume's history"
         case .anchorUnavailable: "the anchor cannot be read or written"

@@ -119,7 +119,8 @@ extension VolumeSummary {
 private func hex(_ value: UInt64) -> String { String(value, radix: 16) }
 
 extension KeySlotStatus.State {
-    var words: String {
+    /// For people.
+    public var words: String {
         switch self {
         case .empty: "empty"
         case .passphrase: "passphrase"

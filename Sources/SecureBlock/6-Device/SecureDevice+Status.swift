@@ -42,6 +42,8 @@ public struct DeviceStatus: Sendable {
     public var anchoredCommit: SequenceNumber?
 
     public var keySlots: [KeySlotStatus]
+    /// The slot that opened the volume.
+    public var usedKeySlot: Int
     public var damagedSuperblocks: [Int]
     public var damagedRoots: [Int]
     public var latch: String?
@@ -74,7 +76,7 @@ extension SecureDevice {
                 epochCount: context.epochs.epochs.count { !$0.isFree },
                 recoveredFrom: facts.recoveredFrom.sequence, cutRecords: facts.cutRecords,
                 anchor: anchor?.description, wasAnchored: log.anchored != nil,
-                anchoredCommit: log.anchored?.sequence, keySlots: keySlots,
+                anchoredCommit: log.anchored?.sequence, keySlots: keySlots, usedKeySlot: facts.usedKeySlot,
                 damagedSuperblocks: facts.damagedSuperblocks, damagedRoots: facts.damagedRoots, latch: latch,
                 counters: log.counters)
         }

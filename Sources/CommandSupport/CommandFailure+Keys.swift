@@ -1,0 +1,26 @@
+public import SecureBlock
+
+extension CommandFailure {
+    /// What adding or removing a key slot failed with, for people.
+    public init(_ error: KeySlotChangeError, volume: String) {
+        switch error {
+        case .noFreeSlot:
+            self.init(
+                .keySlotRefused, "all key slots are in use", at: volume,
+                advice: "Remove one: casemate keys remove \(volume) --slot NUMBER.")
+        case .noSuchSlot(let slot):
+            self.init(
+                .keySlotRefused, "there is nothing in key slot \(slot)", at: volume,
+                advice: "casemate keys list \(volume) shows which are in use.")
+        case .lastSlot(let slot):
+            self.init(
+                .keySlotRefused, "key slot \(slot) is the only one in use; without it nobody could open the volume",
+                at: volume, advice: "Add another first, or use: casemate keys change.")
+        case .uncommittedChanges:
+            self.init(.internal, "changes wait for a commit", at: volume)
+        case .device(let error): self.init(error, volume: volume)
+        case .host(let error): self.init(error, volume: volume)
+        case .crypto(let what): self.init(.cryptoFailed, what, at: volume)
+        }
+    }
+}

@@ -1,0 +1,29 @@
+import Foundation
+import Testing
+
+/// `casemate keys`, through the built program.
+@Suite struct KeysTests {
+    @Test func slotsAreAddedListedChangedAndRemoved() throws {
+        try inTemporaryFolder { folder in
+            let volume = try VolumeFile(in: folder)
+            let second = folder.appendingPathComponent("second").path
+            try Data((100..<132).map { UInt8($0) }).write(to: URL(fileURLWithPath: second))
+            func keys(_ arguments: String...) throws -> ProgramRun {
+                try ProgramRun.run(ProgramRun.casemate, ["keys"] + arguments)
+            }
+            let refused = try keys("remove", volume.path, "--slot", "0", "--key-file", volume.key)
+            #expect(refused.status == 25, "\(refused.text)")
+            let added = try keys("add", volume.path, "--key-file", volume.key, "--new-key-file", second)
+            #expect(added.status == 0, "\(added.text)")
+            let listed = try keys("list", volume.path, "--key-file", second)
+            #expect(listed.status == 0 && listed.text.contains("1  key file  (used now)"), "\(listed.text)")
+            let removed = try keys("remove", volume.path, "--slot", "0", "--key-file", second)
+            #expect(removed.status == 0, "\(removed.text)")
+            #expect(try keys("list", volume.path, "--key-file", volume.key).status == 20)
+            let changed = try keys("change", volume.path, "--key-file", second, "--new-key-file", volume.key)
+            #expect(changed.status == 0, "\(changed.text)")
+            #expect(try keys("list", volume.path, "--key-file", second).status == 20)
+            #expect(try volume.run("fsck", "--read-data").status == 0)
+        }
+    }
+}
