@@ -28,9 +28,24 @@ public struct Fsck {
         let device = try SecureDevice.open(
             host, credential: credential, anchor: anchor, mode: .readOnly, options: options)
         report.add(device.status, summary, readsData: readsData)
+        for finding in try surplus(of: host, behind: device.status) { report.add(finding) }
         checkFileSystem(device, &report)
         do throws(DeviceError) { try device.close() } catch { throw .device(error) }
         return report
+    }
+
+    /// A file that grew, or a device larger than its volume: harmless, as nothing there is ever read.
+    private func surplus(of host: any BlockHost, behind status: DeviceStatus) throws(VolumeError) -> [Report
+        .Finding]
+    {
+        let size: UInt64
+        do throws(HostError) { size = try host.byteCount() } catch { throw .host(error) }
+        guard size > status.volumeBytes else { return [] }
+        return [
+            Report.Finding(
+                .superblocks, .note,
+                "\(size - status.volumeBytes) bytes behind the volume's end are no part of it [grown]")
+        ]
     }
 
     /// The filesystem; its data only where the device found damage, so that it is told by path.

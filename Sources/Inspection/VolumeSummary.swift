@@ -3,7 +3,15 @@ public import SecureBlock
 /// What `info` tells of a volume.
 public struct VolumeSummary: Sendable {
     private let status: DeviceStatus
-    public init(_ status: DeviceStatus) { self.status = status }
+    private let storeBytes: UInt64
+
+    /// - Parameter storeBytes: size of the file or device that holds the volume, which may be larger than it.
+    public init(_ status: DeviceStatus, storeBytes: UInt64) {
+        self.status = status
+        self.storeBytes = storeBytes
+    }
+
+    private var bytesBehind: UInt64 { storeBytes - min(storeBytes, status.volumeBytes) }
 
     /// What an owner should do something about.
     public var warnings: [String] {
@@ -54,6 +62,7 @@ public struct VolumeSummary: Sendable {
                     + "\(ByteCount(bytes: UInt64(status.segmentBytes))), \(status.neverUsedSegments) never used, "
                     + "\(status.reusableSegments) reusable"
             ),
+            ("behind it", bytesBehind == 0 ? "nothing" : "\(bytesBehind) bytes that are no part of the volume"),
             ("transport", status.transport),
             ("commit", "\(status.commit.rawValue), durable to \(status.durable.rawValue)"),
             ("history", "commits since \(status.historyHorizon.rawValue) are whole"),
@@ -92,6 +101,7 @@ extension VolumeSummary {
             "logicalBytes": .number(status.logicalBytes),
             "liveBytes": .number(status.liveBlocks * UInt64(blockBytes)),
             "volumeBytes": .number(status.volumeBytes),
+            "storeBytes": .number(storeBytes),
             "segmentBytes": .number(UInt64(status.segmentBytes)),
             "segments": .number(UInt64(status.segmentCount)),
             "neverUsedSegments": .number(UInt64(status.neverUsedSegments)),

@@ -29,13 +29,18 @@ struct InfoCommand: ParsableCommand {
 
     func run() throws {
         let access = VolumeAccess(path: volume, secrets)
-        let device = try access.openDevice(.readOnly)
+        let host = try access.openHost(.readOnly)
+        let device = try access.openDevice(.readOnly, on: host)
         let text: String
         if let location {
             let found = try access.whereabouts(of: location, on: device)
             text = json ? found.json.text : found.text
         } else {
-            let summary = VolumeSummary(device.status)
+            let storeBytes: UInt64
+            do throws(HostError) { storeBytes = try host.byteCount() } catch {
+                throw CommandFailure(error, volume: volume)
+            }
+            let summary = VolumeSummary(device.status, storeBytes: storeBytes)
             text = json ? summary.json.text : summary.text(volume: volume)
             for warning in summary.warnings { Terminal.note("casemate: warning: \(warning)") }
         }

@@ -80,7 +80,11 @@ struct VolumeAccess {
 
     /// Opens the volume; asks for the passphrase only once its file is known to be there and free.
     func openDevice(_ mode: OpenMode) throws(CommandFailure) -> SecureDevice {
-        let host = try openHost(mode)
+        try openDevice(mode, on: openHost(mode))
+    }
+
+    /// As ``openDevice(_:)``, on a host just opened, which is closed if this fails.
+    func openDevice(_ mode: OpenMode, on host: FileBlockHost) throws(CommandFailure) -> SecureDevice {
         do throws(CommandFailure) {
             return try open(host, mode, credential())
         } catch {
