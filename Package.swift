@@ -88,7 +88,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["CommandSupport", "Inspection", "SecureBlock", "EncFS", "VFS", "SimHost", "CLinux"],
+            dependencies: [
+                "CommandSupport", "Inspection", "SecureBlock", "EncFS", "VFS", "SimHost", "FUSEFront", "CLinux",
+            ],
             swiftSettings: strict),
         .testTarget(name: "ProjectTests", dependencies: [], swiftSettings: strict),
     ]

@@ -3,8 +3,11 @@ public import FUSEFront
 extension CommandFailure {
     /// A mount that could not be made, served or taken down.
     public init(_ error: FUSEError, mountpoint path: String) {
-        // The error's own sentence names the place and what to do.
-        self.init(Self.status(of: error), "\(error)")
+        // The error's own sentence names the place and what to do; what a closing daemon says has its advice below.
+        let lines = "\(error)".split(separator: "\n", maxSplits: 1)
+        self.init(
+            Self.status(of: error), lines.first.map(String.init) ?? "",
+            advice: lines.dropFirst().first.map { String($0.drop { $0 == " " }) })
     }
 
     private static func status(of error: FUSEError) -> CommandStatus {
@@ -19,7 +22,7 @@ extension CommandFailure {
         case .notMounted, .notOurs: .notMounted
         case .busy: .mountBusy
         case .serverDied: .daemonLost
-        case .closingFailed: .hostFailed
+        case .closingFailed, .notDurable: .hostFailed
         case .system: .internal
         }
     }

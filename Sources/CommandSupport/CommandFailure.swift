@@ -16,9 +16,12 @@ public struct CommandFailure: Error, Sendable, Hashable, CustomStringConvertible
     }
 
     /// `PLACE: what (status-name, 20)`, and the advice on a line of its own.
-    public var description: String {
-        let head = "\(place.map { "\($0): " } ?? "")\(what) [\(status.name), exit status \(status.rawValue)]"
-        guard let advice else { return head }
-        return "\(head)\n  \(advice)"
-    }
+    public var description: String { text("\(sentence) [\(status.name), exit status \(status.rawValue)]") }
+
+    /// The description without the status, for another program that will end with one of its own.
+    public var report: String { text(sentence) }
+
+    private var sentence: String { "\(place.map { "\($0): " } ?? "")\(what)" }
+
+    private func text(_ head: String) -> String { advice.map { "\(head)\n  \($0)" } ?? head }
 }

@@ -71,7 +71,7 @@ struct Mount {
             try close(files, device)
         } catch {
             logger.critical("\(error.what)")
-            session.announceClosed(failure: "\(error)")
+            session.announceClosed(failure: error.report)
             return error
         }
         session.announceClosed()

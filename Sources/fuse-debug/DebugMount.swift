@@ -49,7 +49,7 @@ struct DebugMount {
             failures.append(CommandFailure(error, mountpoint: session.mountpoint))
         }
         failures += assembly.close()
-        session.announceClosed(failure: failures.isEmpty ? nil : failures.map { "\($0)" }.joined(separator: "\n"))
+        session.announceClosed(failure: failures.isEmpty ? nil : failures.map(\.report).joined(separator: "\n"))
         if let first = failures.first { throw first }
     }
 }

@@ -1,4 +1,5 @@
 import CommandSupport
+import FUSEFront
 import Foundation
 import Testing
 
@@ -50,5 +51,18 @@ import Testing
         let failure = CommandFailure(.wrongCredential, "wrong passphrase", at: "x.volume", advice: "Try again.")
         #expect(
             failure.description == "x.volume: wrong passphrase [wrong-credential, exit status 20]\n  Try again.")
+    }
+
+    /// What the daemon tells whoever unmounts is said with one status, and its advice stays the last line.
+    @Test func aFailedClosingIsSaidOnce() {
+        let cause = CommandFailure(.hostFull, "the disk is full", at: "x.volume", advice: "Make room there.")
+        let failure = CommandFailure(FUSEError.closingFailed(cause.report), mountpoint: "/mnt")
+        #expect(
+            failure.description
+                == "unmounted, but closing failed: x.volume: the disk is full [host-failed, exit status 43]\n"
+                + "  Make room there.")
+        let sync = CommandFailure(FUSEError.notDurable("/mnt", .ioError), mountpoint: "/mnt")
+        #expect(sync.status == .hostFailed)
+        #expect(sync.what.hasPrefix("/mnt: what was written last is not durable"))
     }
 }

@@ -21,6 +21,9 @@ extension FUSEError: CustomStringConvertible {
         case .notOurs(let path): "\(path) is not a Casemate mount"
         case .busy(let path): "\(path) is in use: files below are open, or are somebody's working directory"
         case .notPermitted(let path): "only the owner of the mount at \(path), and root, may do that"
+        case .notDurable(let path, let errno):
+            "\(path): what was written last is not durable: \(errno); the mount's log names the cause. Mend it, then "
+                + "unmount and mount again; what was synced before is safe"
         case .closingFailed(let text): "unmounted, but closing failed: \(text)"
         case .serverDied(let path):
             "\(path) is unmounted, but its process ended without closing the filesystem; its last changes may be lost"

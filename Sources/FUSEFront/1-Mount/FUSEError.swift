@@ -35,6 +35,8 @@ public enum FUSEError: Error, Hashable, Sendable {
     case busy(String)
     /// Only the mount's owner and root may.
     case notPermitted(String)
+    /// Still mounted, and the `fsync` of the whole filesystem failed.
+    case notDurable(String, Errno)
     /// Unmounted, but closing the filesystem failed: what was not synchronised before may be lost.
     case closingFailed(String)
     /// Unmounted, but its process ended without saying that the filesystem was closed.

@@ -13,13 +13,14 @@ public enum Unmounting {
 
     /// Makes everything done below `mountpoint` durable: `fsync(2)` of the mount's root directory, which stands for
     /// the whole filesystem.
-    /// - Throws: ``FUSEError/notMounted(_:)``, ``FUSEError/mountpointDead(_:)``, or the `fsync`'s error.
+    /// - Throws: ``FUSEError/notMounted(_:)``, ``FUSEError/mountpointDead(_:)``,
+    ///   ``FUSEError/notDurable(_:_:)``.
     public static func synchronise(_ mountpoint: String) throws(FUSEError) {
         let path = try MountpointCheck.directory(mountpoint)
         guard try MountTable.top(at: path) != nil else { throw FUSEError.notMounted(mountpoint) }
         let root = try openRoot(path)
         defer { close(root) }
-        guard fsync(root) == 0 else { throw FUSEError.system(call: "fsync", errno: .last, path: mountpoint) }
+        guard fsync(root) == 0 else { throw FUSEError.notDurable(mountpoint, .last) }
     }
 
     /// Unmounts, and waits until the process that served the mount has closed its filesystem.
