@@ -8,8 +8,8 @@ extension DeviceError {
         case .outOfRange(let block, let count): "\(block) + \(count) is outside the device"
         case .misaligned(let byteCount): "\(byteCount) bytes are no whole blocks"
         case .readOnly: "the device is read-only"
-        case .noSpace: "the device is full"
-        case .commitRequired: "the device needs a commit"
+        case .noSpace: "no room: the volume, or the disk that holds it, is full"
+        case .commitRequired: "no room before a commit: the volume, or the disk that holds it, is full"
         case .latched(let cause): "the device stopped writing: \(cause)"
         case .closed: "the device is closed"
         }
