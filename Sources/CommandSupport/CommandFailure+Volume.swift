@@ -127,7 +127,9 @@ extension CommandFailure {
                     .volumeMissing, "no such file", at: path,
                     advice: "Check the path; to make one: casemate create.")
             case .permissionDenied, .notPermitted:
-                self.init(.volumeForbidden, "no permission to open it", at: path)
+                self.init(
+                    .volumeForbidden, "no permission to open it", at: path,
+                    advice: "Use the account that owns it, or have its owner give you access.")
             case .readOnlyFileSystem, .textFileBusy:
                 self.init(
                     .readOnlyHost, "it cannot be opened for writing: \(systemMessage(errno))", at: path,

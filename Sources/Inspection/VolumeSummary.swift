@@ -15,6 +15,19 @@ public struct VolumeSummary: Sendable {
 
     /// What an owner should do something about.
     public var warnings: [String] {
+        var warnings = Self.damage(in: status)
+        if status.anchor == nil {
+            warnings.append(
+                status.wasAnchored
+                    ? "this volume has an anchor that was not asked: an older copy would go unnoticed"
+                    : "no anchor: an older copy of the whole volume would go unnoticed")
+        }
+        if let latch = status.latch { warnings.append("writing ended: \(latch)") }
+        return warnings
+    }
+
+    /// Copies that do not verify while the volume goes on with others.
+    public static func damage(in status: DeviceStatus) -> [String] {
         var warnings: [String] = []
         for copy in status.damagedSuperblocks {
             warnings.append("superblock copy \(copy) is damaged; the volume goes on with the other one")
@@ -25,13 +38,6 @@ public struct VolumeSummary: Sendable {
         for slot in status.keySlots where slot.state == .damaged {
             warnings.append("key slot \(slot.slot) is damaged")
         }
-        if status.anchor == nil {
-            warnings.append(
-                status.wasAnchored
-                    ? "this volume has an anchor that was not asked: an older copy would go unnoticed"
-                    : "no anchor: an older copy of the whole volume would go unnoticed")
-        }
-        if let latch = status.latch { warnings.append("writing ended: \(latch)") }
         return warnings
     }
 

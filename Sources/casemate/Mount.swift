@@ -1,6 +1,7 @@
 import CommandSupport
 import EncFS
 import FUSEFront
+import Inspection
 import Logging
 import SecureBlock
 
@@ -26,6 +27,12 @@ struct Mount {
         } catch {
             host.close()
             throw error
+        }
+        for damage in VolumeSummary.damage(in: device.status) {
+            logger.warning("\(access.path): \(damage)")
+            // Until it is mounted, whoever mounts still sees standard error.
+            if case .descriptor(2) = log { continue }
+            Terminal.note("casemate: warning: \(damage)")
         }
         let files = try fileSystem(on: device, logger)
         let session: FUSESession

@@ -51,6 +51,17 @@ import Testing
         }
     }
 
+    @Test func mountingSaysThatACopyIsDamaged() throws {
+        try inTemporaryFolder { folder in
+            let volume = try VolumeFile(in: folder)
+            try volume.flipBit(at: VolumeFile.offset(superblock: 0) + 70)
+            try Mounted.with(volume) { mounted in
+                #expect(mounted.errors.contains("warning: superblock copy 0 is damaged"), "\(mounted.errors)")
+                #expect(volume.logText.contains("superblock copy 0 is damaged"), "\(volume.logText)")
+            }
+        }
+    }
+
     @Test func unsuitableMountpointsAreToldApart() throws {
         try inTemporaryFolder { folder in
             let volume = try VolumeFile(in: folder)

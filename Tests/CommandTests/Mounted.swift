@@ -9,6 +9,8 @@ let canMount = access("/dev/fuse", R_OK | W_OK) == 0
 struct Mounted {
     let point: URL
     let process: pid_t
+    /// What mounting said on standard error.
+    let errors: String
 
     /// Mounts `volume` below its folder, in the background as users do, and runs `body`.
     static func with<Result>(
@@ -28,7 +30,7 @@ struct Mounted {
                 _ = try? ProgramRun.run("/usr/bin/fusermount3", ["-u", "-z", "-q", point.path])
             }
         }
-        return try body(Mounted(point: point, process: process))
+        return try body(Mounted(point: point, process: process, errors: run.errors))
     }
 
     func file(_ name: String) -> URL { point.appendingPathComponent(name) }
