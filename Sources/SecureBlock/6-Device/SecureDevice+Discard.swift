@@ -22,7 +22,9 @@ extension SecureDevice {
     /// Notes a run of mapped blocks for the next discard record, and unmaps it.
     private func addDiscard(_ first: LogicalBlock, count: UInt64) throws(DeviceError) {
         if log.discards.count == RecordHeader.maximumEntries { try sealDiscards(.metadata) }
-        if log.discards.isEmpty, log.streams[0].open != nil { try closeAndDrainUser() }
+        // What has slots already comes first, be its record still open or waiting for them: else a replay would have the
+        // discard take away what was published after it (I2).
+        if log.discards.isEmpty { try closeAndDrainUser() }
         log.discards.append(.discard(first, count: count))
         // The deaths belong to the discard record; its sequence is at least the next one. As commits wait for it, the
         // exact number makes no difference to when the space may be used again.

@@ -78,6 +78,12 @@ extension SecureDevice {
             monitor.unlock()
             return
         }
+        if isClosing {
+            while !isClosed { monitor.wait() }
+            monitor.unlock()
+            return
+        }
+        isClosing = true
         let thread = maintenance
         maintenanceStops = true
         monitor.signalWork()

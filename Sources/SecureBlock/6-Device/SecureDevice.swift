@@ -40,6 +40,8 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
     var keySlotDigests: [Tag]
     /// Why writing ended, when it did.
     var latch: String?
+    /// Somebody is in ``close()``.
+    var isClosing = false
     var isClosed = false
 
     init(
@@ -57,6 +59,11 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
         keySlots = facts.keySlots
         keySlotDigests = facts.keySlotDigests
         tagCache = TagCache(limitBytes: options.tagCacheBytes)
+    }
+
+    /// Let go of without ``close()``, or never opened to the end: the host may still read from buffers (I13).
+    deinit {
+        for record in log.inFlight { record.write?.waitForCompletion() }
     }
 
     public var logicalBlockCount: UInt64 { context.geometry.logicalBlocks }
