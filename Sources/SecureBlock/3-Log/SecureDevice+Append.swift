@@ -15,10 +15,27 @@ extension SecureDevice {
     /// Segments that stay free for others.
     func reserved(_ allowance: Allowance) -> Int {
         switch allowance {
-        case .data: 8 + min(Int(context.geometry.segmentCount) / 128, 8)
-        case .cleaning: 4
+        case .data: 8 + min(Int(context.geometry.segmentCount) / 128, 8) + checkpointReserve
+        case .cleaning: 4 + checkpointReserve
         case .metadata: 0
         }
+    }
+
+    /// Segments that the pages of the running checkpoint and of the next one may fill: what is written here and there
+    /// changes a page with every block.
+    var checkpointReserve: Int {
+        let segmentBlocks = context.geometry.segmentBlocks, record = context.geometry.recordBlocks
+        var pages = map.dirtyCount + table.dirtyCount
+        if let checkpoint { pages += checkpoint.mapPages.count + checkpoint.tablePages.count }
+        pages += min(pages, map.tree.interiorCount + table.tree.interiorCount)
+        return pages / (segmentBlocks - (segmentBlocks + record - 1) / record)
+    }
+
+    /// Whether a commit, and the checkpoint that comes with it, are all that `allowance` wants for its next segment.
+    func isCommitEnough(for allowance: Allowance) -> Bool {
+        var wanted = reserved(allowance)
+        if allowance != .metadata { wanted -= checkpointReserve }
+        return reusableAfterCommit > wanted
     }
 
     /// Gives out up to `wanted` slots of the stream's open record.

@@ -22,6 +22,8 @@ package struct PageTree: Sendable {
         return counts
     }
 
+    /// Pages above the leaves.
+    package var interiorCount: Int { levels.dropFirst().reduce(0) { $0 + $1.count } }
     package var leaves: [PagePointer] { levels[0] }
     package var top: [PagePointer] { levels[levels.count - 1] }
 

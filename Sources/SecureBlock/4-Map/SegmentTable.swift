@@ -155,6 +155,9 @@ final class SegmentTable {
         return frozen
     }
 
+    /// Pages changed since the last freeze.
+    var dirtyCount: Int { dirtyPages.count { $0 } }
+
     /// Has the next checkpoint write the page again, elsewhere.
     func touch(page: Int) { dirtyPages[page] = true }
 

@@ -7,7 +7,7 @@ extension SecureDevice {
     /// Fewer reusable segments than this, and cleaning begins.
     var lowWater: Int { reserved(.data) + 4 + Int(context.geometry.segmentCount) / 256 }
     /// Cleaning goes on until so many segments are reusable, or would be after a commit.
-    var highWater: Int { lowWater + 4 + Int(context.geometry.segmentCount) / 256 }
+    var highWater: Int { lowWater - checkpointReserve + 4 + Int(context.geometry.segmentCount) / 256 }
 
     /// Victims that one pass takes before others get their turn.
     private static let victimsInPass = 8
@@ -92,10 +92,16 @@ extension SecureDevice {
     /// Moves everything live out of a segment, found by its record headers.
     private func evacuate(_ segment: UInt32) throws(DeviceError) {
         // As a reader: should its last live block die meanwhile, the segment is still not taken under our hands.
-        let entry = monitor.locked { () -> SegmentEntry in
+        let entry = monitor.locked { () -> SegmentEntry? in
+            let state = table[volatile: segment]
+            // Since it was chosen it may have come free and been taken.
+            guard table[segment].state == .used, !state.holds.contains(.stream), state.recordsInMemory == 0 else {
+                return nil
+            }
             table[volatile: segment].readers += 1
             return table[segment]
         }
+        guard let entry else { return }
         defer { monitor.locked { table[volatile: segment].readers -= 1 } }
         let key: SealingKey
         do {

@@ -39,8 +39,8 @@ extension SecureDevice {
     func freezeIfDue(at commit: Root.Commit) {
         guard checkpoint == nil, log.last == commit else { return }
         let reusable = table.candidate(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit).reusable
-        // Under pressure a checkpoint is worth its pages when it lets go of a segment.
-        let frees = reusable <= lowWater && reusableAfterCommit > reusable
+        // Under pressure a checkpoint is worth its pages when it lets go of a segment, or of what is kept for it.
+        let frees = reusable <= lowWater && (reusableAfterCommit > reusable || checkpointReserve > 0)
         guard frees || log.blocksSinceCheckpoint >= checkpointIntervalBlocks else { return }
         freeze(at: commit, fillsBothSlots: reusable <= lowWater)
     }

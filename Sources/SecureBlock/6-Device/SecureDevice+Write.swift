@@ -44,11 +44,11 @@ extension SecureDevice {
                 try awaitOldestWrite()
                 continue
             }
-            if !log.discards.isEmpty {
-                try withBarrier { () throws(DeviceError) in try sealDiscards(allowance) }
-                continue
-            }
             do {
+                if !log.discards.isEmpty {
+                    try withBarrier { () throws(DeviceError) in try sealDiscards(allowance) }
+                    continue
+                }
                 return try reserve(.user, wanted, allowance)
             } catch DeviceError.noSpace {
                 try makeRoom(attempts, allowance)
@@ -62,21 +62,21 @@ extension SecureDevice {
     private func makeRoom(_ attempt: Int, _ allowance: Allowance) throws(DeviceError) {
         guard attempt < 2 else {
             log.commitWanted = true
-            throw reusableAfterCommit > reserved(allowance) ? .commitRequired : .noSpace
+            throw isCommitEnough(for: allowance) ? .commitRequired : .noSpace
         }
         if attempt == 1 {
             // Where a commit is all that is missing, nothing need be moved.
-            guard reusableAfterCommit <= reserved(allowance) else { return }
+            guard !isCommitEnough(for: allowance) else { return }
             cleaningIsDue = true
         }
-        if maintenance == nil {
+        if maintenance == nil, !isMaintaining {
             monitor.unlock()
             defer { monitor.lock() }
             try maintainInline()
             return
         }
         monitor.signalWork()
-        while maintenanceIsDue || isMaintaining {
+        while maintenance != nil && maintenanceIsDue || isMaintaining {
             try checkWritable()
             monitor.wait()
         }
