@@ -95,9 +95,20 @@ import Testing
         #expect(failure == .noSpace || failure == .commitRequired)
         #expect(device.status.latch == nil)
         #expect(try DeviceTesting.holds(device, 1, 11))
-        host.clearFaults()
-        try device.commit().wait()
+        // Committing, over and over, and what was overwritten meanwhile is used again: all without more of the host.
+        for round: UInt64 in 0..<300 {
+            do { try DeviceTesting.write(device, 2 + round % 60, round + 9000) } catch let error as DeviceError {
+                #expect(error == .noSpace || error == .commitRequired)
+            }
+            try device.commit().wait()
+        }
+        #expect(device.status.latch == nil)
+        try device.checkInvariants()
         try device.close()
+        host.clearFaults()
+        let again = try DeviceTesting.open(MemoryBlockHost(contents: host.contents))
+        #expect(try DeviceTesting.holds(again, 1, 11))
+        try again.close()
     }
 
     /// Every host call of a workload fails once: an error or success, and what reopens is a committed state.

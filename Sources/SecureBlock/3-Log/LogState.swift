@@ -43,6 +43,8 @@ struct LogState {
     var isFlushing = false
     /// Segments are short, and a commit would release some.
     var commitWanted = false
+    /// The host gave no space when last asked.
+    var hostIsFull = false
     /// Counts segments as they are taken; orders places within a stream.
     var segmentOrder: UInt64 = 0
     /// No commit before this one is whole any more.

@@ -75,24 +75,17 @@ extension SecureDevice {
 
     /// Takes a segment into use for `id` (I7): generation, epoch and host space are settled before anything is sealed.
     func takeSegment(_ id: StreamID, _ allowance: Allowance) throws(DeviceError) -> SegmentReference {
-        let (best, reusable) = table.candidate(
-            durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
-        if reusable <= lowWater {
+        let found = table.candidates(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
+        if available(found) <= lowWater {
             log.commitWanted = true
             cleaningIsDue = true
             monitor.signalWork()
         }
-        guard let segment = best, reusable > reserved(allowance) else { throw .noSpace }
-        let first = context.geometry.physical(LogPosition(segment: segment, block: 0))
-        do {
-            try context.host.allocate(
-                offset: context.offset(first), byteCount: UInt64(context.geometry.segmentBytes))
-        } catch HostError.noSpace {
-            throw .noSpace
-        } catch {
-            setLatch("allocating segment \(segment): \(error)")
-            throw .latched("allocating segment \(segment): \(error)")
+        guard available(found) > reserved(allowance) else { throw .noSpace }
+        if allowance == .data, found.backed < Self.backedReserve + 1 {
+            guard try backSegments(found) else { throw .noSpace }
         }
+        guard let segment = try backedChoice(found) else { throw .noSpace }
         var entry = table[segment]
         if entry.state == .used {
             log.historyHorizon = max(log.historyHorizon, entry.lastDeath, entry.lastRecord)
@@ -107,6 +100,50 @@ extension SecureDevice {
         table[volatile: segment].order = log.segmentOrder
         table[volatile: segment].evacuations = 0
         return SegmentReference(segment: segment, generation: entry.generation)
+    }
+
+    /// Segments that commits and checkpoints can have although the host has no more space.
+    private static let backedReserve = 4
+
+    /// How many segments can be taken: while the host is full, only those whose space it has given.
+    func available(_ candidates: SegmentTable.Candidates) -> Int {
+        log.hostIsFull ? candidates.backed : candidates.reusable
+    }
+
+    /// Gets space for segments ahead, so that data never takes the last that commits would need.
+    /// - Returns: `false` when the host has none.
+    @discardableResult
+    func backSegments(_ found: SegmentTable.Candidates) throws(DeviceError) -> Bool {
+        for segment in found.unbacked.prefix(Self.backedReserve + 1) {
+            guard try back(segment) else { return false }
+        }
+        return true
+    }
+
+    /// The best segment, once it has space; where the host has none, the best of those that do.
+    private func backedChoice(_ found: SegmentTable.Candidates) throws(DeviceError) -> UInt32? {
+        guard let best = found.best else { return nil }
+        if table.isBacked(best) { return best }
+        return try back(best) ? best : found.bestBacked
+    }
+
+    /// - Returns: `false` when the host has no space for the segment.
+    private func back(_ segment: UInt32) throws(DeviceError) -> Bool {
+        let first = context.geometry.physical(LogPosition(segment: segment, block: 0))
+        do throws(HostError) {
+            try context.host.allocate(
+                offset: context.offset(first), byteCount: UInt64(context.geometry.segmentBytes))
+            table[volatile: segment].isBacked = true
+            log.hostIsFull = false
+            return true
+        } catch {
+            guard error == .noSpace else {
+                setLatch("allocating segment \(segment): \(error)")
+                throw .latched("allocating segment \(segment): \(error)")
+            }
+            log.hostIsFull = true
+            return false
+        }
     }
 
     /// Ends the stream's open record: it is sealed as soon as all its slots are published.

@@ -22,6 +22,8 @@ final class SegmentTable {
         var recordsInMemory: UInt32 = 0
         /// When in this run it was taken, counted from 1; 0 for before.
         var order: UInt64 = 0
+        /// The host has given the segment's space in this run, although it was never used.
+        var isBacked = false
         /// How often the cleaner left something live behind, and after which record it last did.
         var evacuations = 0
         var evacuatedAt = SequenceNumber(0)
@@ -121,22 +123,46 @@ final class SegmentTable {
             && entry.generation.rawValue < UInt32.max
     }
 
-    /// The best segment to take, and how many could be taken: a fresh one first, then the one whose history is oldest.
-    func candidate(durable: SequenceNumber, olderRoot: SequenceNumber) -> (best: UInt32?, reusable: Int) {
+    /// Whether the host has already given the segment's space.
+    func isBacked(_ segment: UInt32) -> Bool {
+        entries[Int(segment)].state != .neverUsed || volatile[Int(segment)].isBacked
+    }
+
+    /// What could be taken now.
+    struct Candidates {
+        /// A fresh segment first, then the one whose history is oldest.
         var best: UInt32?
-        var bestKey = UInt64.max
         var reusable = 0
+        /// The same among segments whose space the host has given.
+        var bestBacked: UInt32?
+        var backed = 0
+        /// Some segments whose space it has not, in order.
+        var unbacked: [UInt32] = []
+    }
+
+    func candidates(durable: SequenceNumber, olderRoot: SequenceNumber) -> Candidates {
+        var found = Candidates()
+        var bestKey = UInt64.max, bestBackedKey = UInt64.max
         for index in 0..<UInt32(count)
         where isReusable(index, durable: durable, olderRoot: olderRoot) {
-            reusable += 1
+            found.reusable += 1
             let entry = entries[Int(index)]
             let key = entry.state == .neverUsed ? 0 : max(entry.lastDeath, entry.lastRecord).rawValue + 1
             if key < bestKey {
                 bestKey = key
-                best = index
+                found.best = index
+            }
+            if isBacked(index) {
+                found.backed += 1
+                if key < bestBackedKey {
+                    bestBackedKey = key
+                    found.bestBacked = index
+                }
+            } else if found.unbacked.count < 8 {
+                found.unbacked.append(index)
             }
         }
-        return (best, reusable)
+        return found
     }
 
     /// Takes all pages changed since the last freeze, in their stored form.

@@ -42,7 +42,12 @@ extension SecureDevice {
 
     /// What would be reusable once everything sealed is committed and both roots are written. Monitor held.
     var reusableAfterCommit: Int {
-        table.candidate(durable: log.last.sequence, olderRoot: log.last.sequence).reusable
+        available(table.candidates(durable: log.last.sequence, olderRoot: log.last.sequence))
+    }
+
+    /// What could be taken now. Monitor held.
+    var reusableNow: Int {
+        available(table.candidates(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit))
     }
 
     /// Greedy: the segment with the fewest live blocks, if it is worth it. One that only holds pages of roots counts

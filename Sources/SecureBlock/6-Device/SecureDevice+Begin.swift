@@ -80,6 +80,8 @@ extension SecureDevice {
                         at: LogPosition(segment: first.segment, block: 0), generation: first.generation,
                         next: try takeSegment(id, .metadata)))
             }
+            // Where the host is full already, commits will have to do with what the streams hold.
+            try backSegments(table.candidates(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit))
         }
     }
 

@@ -38,7 +38,7 @@ extension SecureDevice {
     /// that commit: memory is then exactly what replay up to it gives (I2).
     func freezeIfDue(at commit: Root.Commit) {
         guard checkpoint == nil, log.last == commit else { return }
-        let reusable = table.candidate(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit).reusable
+        let reusable = reusableNow
         // Under pressure a checkpoint is worth its pages when it lets go of a segment, or of what is kept for it.
         let frees = reusable <= lowWater && (reusableAfterCommit > reusable || checkpointReserve > 0)
         guard frees || log.blocksSinceCheckpoint >= checkpointIntervalBlocks else { return }
@@ -104,8 +104,7 @@ extension SecureDevice {
             if isNewEpochTable { log.epochsChanged = false }
             log.counters.checkpoints += 1
             checkpoint = nil
-            let (_, reusable) = table.candidate(
-                durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
+            let reusable = reusableNow
             log.commitWanted = reusable <= lowWater && reusableAfterCommit > reusable
             if reusable <= lowWater { cleaningIsDue = true }
             monitor.broadcast()

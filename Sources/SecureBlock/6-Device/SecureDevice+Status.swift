@@ -68,9 +68,7 @@ extension SecureDevice {
                 transport: context.host.transport, mode: mode,
                 logicalBytes: geometry.logicalBlocks * UInt64(blockBytes), volumeBytes: geometry.volumeBytes,
                 segmentBytes: geometry.segmentBytes, segmentCount: geometry.segmentCount,
-                reusableSegments: table.candidate(
-                    durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit
-                ).reusable,
+                reusableSegments: reusableNow,
                 neverUsedSegments: neverUsed, liveBlocks: live, commit: log.acknowledged.sequence,
                 durable: log.durable, rootCommits: log.roots.map(\.commit), historyHorizon: log.historyHorizon,
                 epochCount: context.epochs.epochs.count { !$0.isFree },
