@@ -24,6 +24,8 @@ package enum Layout {
     package static let segmentBlocksLog2: ClosedRange<UInt8> = 4...14
     /// The largest volume: physical blocks are stored in 40 bits, and the map's height stays bounded.
     package static let maximumLogicalBlocks: UInt64 = 1 << 38
+    /// No volume lives long enough for more records; keeps sums of sequences from overflowing.
+    package static let maximumSequence = SequenceNumber(1 << 62)
     package static let maximumSegments: UInt64 = 1 << 28
 }
 

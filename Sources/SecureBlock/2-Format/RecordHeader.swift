@@ -110,7 +110,7 @@ package struct ClearRecordHeader: Hashable, Sendable {
             previousTag = try reader.tag()
             try reader.zeros(24, field: "record header")
             tag = try reader.tag()
-            guard dataBlocks <= RecordHeader.maximumEntries else { return nil }
+            guard dataBlocks <= RecordHeader.maximumEntries, sequence <= Layout.maximumSequence else { return nil }
         } catch { return nil }
     }
 }

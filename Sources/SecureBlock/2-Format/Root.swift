@@ -163,7 +163,8 @@ package struct Root: Hashable, Sendable {
         mapTop = try Self.parseList(&reader, limit: Self.maximumTop)
         tableTop = try Self.parseList(&reader, limit: Self.maximumTop)
         epochPages = try Self.parseList(&reader, limit: Epoch.maximumPages)
-        guard logicalBlocks > 0, logicalBlocks <= Layout.maximumLogicalBlocks,
+        guard commit.sequence <= Layout.maximumSequence, recoveredFrom.sequence <= Layout.maximumSequence,
+            logicalBlocks > 0, logicalBlocks <= Layout.maximumLogicalBlocks,
             segmentCount > 0, UInt64(segmentCount) <= Layout.maximumSegments
         else { throw .unexpected(field: "geometry", position: 0) }
     }

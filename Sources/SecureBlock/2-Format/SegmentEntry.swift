@@ -39,6 +39,9 @@ package struct SegmentEntry: Hashable, Sendable {
         generation = Generation(try reader.u32())
         epochIndex = try reader.u32()
         live = try reader.u32()
+        guard live <= 1 << UInt32(Layout.segmentBlocksLog2.upperBound) else {
+            throw .unexpected(field: "live blocks of a segment", position: start)
+        }
         lastDeath = SequenceNumber(try reader.u64())
         lastRecord = SequenceNumber(try reader.u64())
     }

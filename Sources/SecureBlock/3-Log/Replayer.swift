@@ -78,6 +78,10 @@ final class Replayer {
     private func load(_ block: LogicalBlock) throws(VolumeError) {
         guard let leaf = map.missingLeaf(block, count: 1) else { return }
         let buffer = try context.page(map.tree.leaf(leaf), BlockAssociation(.mapPage, address: UInt64(leaf)))
-        map.install(leaf: leaf, LeafPage(bytes: UnsafeRawBufferPointer(buffer.bytes)))
+        let page = LeafPage(bytes: UnsafeRawBufferPointer(buffer.bytes))
+        guard context.geometry.isPlausible(page) else {
+            throw .corrupt("map page \(leaf) points outside the volume")
+        }
+        map.install(leaf: leaf, page)
     }
 }

@@ -29,3 +29,19 @@ final class LeafPage {
 
     var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: words, count: blockBytes) }
 }
+
+extension Geometry {
+    /// Whether every entry of a page points to where data can be. A page that is not was written by a bug of ours; nothing
+    /// computed from it may trap.
+    func isPlausible(_ page: LeafPage) -> Bool {
+        for index in 0..<MapEntry.perPage {
+            let entry = MapEntry(bits: UInt64(littleEndian: page.words[index]))
+            if entry.isMapped {
+                guard !entry.hasUnknownFlags, let position = position(entry.block),
+                    entry.slot < RecordHeader.maximumEntries, Int(position.block) > entry.slot
+                else { return false }
+            }
+        }
+        return true
+    }
+}

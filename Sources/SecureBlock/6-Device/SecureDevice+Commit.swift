@@ -63,7 +63,8 @@ extension SecureDevice {
         }
         let runsInline = maintenance == nil
         monitor.unlock()
-        if runsInline { try maintainInline() }
+        // The commit is durable, whatever becomes of a checkpoint; one that fails latches, and the next call says so.
+        if runsInline { do throws(DeviceError) { try maintainInline() } catch { return } }
     }
 
     /// Flushes, for everybody who waits, and confirms the newest commit that became durable. Call with the monitor

@@ -94,6 +94,8 @@ extension SecureDevice {
         var failure: DeviceError?
         if mode == .readWrite {
             do throws(DeviceError) { try finish() } catch { failure = error }
+            // Whoever closes a device is told what ended its writing, also when nothing was left to do.
+            if failure == nil, let reason = monitor.locked({ latch }) { failure = .latched(reason) }
         }
         monitor.locked {
             isClosed = true

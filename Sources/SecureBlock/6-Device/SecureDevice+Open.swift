@@ -19,7 +19,7 @@ extension SecureDevice {
 
         if case .readOnlyAt(let target) = mode {
             let (root, bound) = try HistoryWalk(unlocked).root(for: target)
-            guard target <= bound else { throw .noSuchCommit(target) }
+            guard target <= bound, target >= unlocked.newest.historyHorizon else { throw .noSuchCommit(target) }
             let forward = try RollForward(context, from: root, anchor: nil, target: target)
             let (map, table) = try replay(forward.records, on: root, context)
             return SecureDevice(

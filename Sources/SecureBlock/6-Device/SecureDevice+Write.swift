@@ -178,7 +178,7 @@ extension SecureDevice {
             switch result {
             case .verified(let buffer):
                 let page = LeafPage(bytes: UnsafeRawBufferPointer(buffer.bytes))
-                guard isPlausible(page) else {
+                guard context.geometry.isPlausible(page) else {
                     setLatch("map page \(leaf) points outside the volume")
                     throw .unreadable(start, .mapMismatch(pointer.block))
                 }
@@ -192,17 +192,5 @@ extension SecureDevice {
                 throw .unreadable(start, .host(error))
             }
         }
-    }
-
-    private func isPlausible(_ page: LeafPage) -> Bool {
-        for index in 0..<MapEntry.perPage {
-            let entry = MapEntry(bits: UInt64(littleEndian: page.words[index]))
-            if entry.isMapped {
-                guard !entry.hasUnknownFlags, let position = context.geometry.position(entry.block),
-                    entry.slot < RecordHeader.maximumEntries, Int(position.block) > entry.slot
-                else { return false }
-            }
-        }
-        return true
     }
 }
