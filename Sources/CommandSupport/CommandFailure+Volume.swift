@@ -180,6 +180,7 @@ extension UnreadableReason {
         case .tagMismatch(let block): "data at \(block)"
         case .headerMismatch(let block): "record header at \(block)"
         case .mapMismatch(let block): "map page at \(block)"
+        case .lost: "lost, as a repair or a salvage found"
         case .host(let error): "host: \(error)"
         }
     }

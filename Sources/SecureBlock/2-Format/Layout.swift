@@ -53,10 +53,12 @@ package enum BlockKind: UInt8, Sendable {
     case root = 6
     /// A range of logical blocks that is forgotten; no block goes with it.
     case discard = 7
+    /// A range of logical blocks whose contents are lost: they read as errors; no block goes with it.
+    case lost = 8
 
     /// The kind that is part of the block's associated data.
     package var sealedKind: BlockKind { self == .relocation || self == .null ? .data : self }
-    package var hasBlock: Bool { self != .discard }
+    package var hasBlock: Bool { self != .discard && self != .lost }
 }
 
 /// Nonce domains: what of one physical block and generation is sealed. Raw values are part of every nonce.

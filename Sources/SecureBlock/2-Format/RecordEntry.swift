@@ -3,7 +3,7 @@
 ///      0  kind     u8
 ///      1  level    u8        of a map or table page
 ///      2  address  u48       logical block, page number, or commit of a root
-///      8  tag      16 bytes  of the sealed block; for a discard: count of blocks u64, zero u64
+///      8  tag      16 bytes  of the sealed block; for a discard or a loss: count of blocks u64, zero u64
 package struct RecordEntry: Hashable, Sendable {
     package static let byteCount = 24
 
@@ -12,7 +12,7 @@ package struct RecordEntry: Hashable, Sendable {
 
     package var kind: BlockKind { association.kind }
     package var address: UInt64 { association.address }
-    /// How many blocks a discard covers.
+    /// How many blocks a discard or a loss covers.
     package var discardCount: UInt64 { tag.low }
 
     package init(_ association: BlockAssociation, tag: Tag) {
@@ -22,6 +22,10 @@ package struct RecordEntry: Hashable, Sendable {
 
     package static func discard(_ first: LogicalBlock, count: UInt64) -> RecordEntry {
         RecordEntry(BlockAssociation(.discard, address: first.rawValue), tag: Tag(low: count, high: 0))
+    }
+
+    package static func lost(_ first: LogicalBlock, count: UInt64) -> RecordEntry {
+        RecordEntry(BlockAssociation(.lost, address: first.rawValue), tag: Tag(low: count, high: 0))
     }
 
     package init(parsing reader: inout ByteReader) throws(ParseError) {

@@ -38,7 +38,7 @@ package struct SegmentReference: Hashable, Sendable {
 ///
 /// Sealed part, at 104, offsets within it:
 ///
-///        0  flags           u16      1 commit, 2 discard
+///        0  flags           u16      1 commit, 2 discard: entries are discards and losses, without blocks
 ///        2  stream          u8
 ///        3  zero            u8
 ///        4  entries         u16      0…165; as many as data blocks, but for a discard
@@ -196,7 +196,7 @@ extension RecordHeader {
         entries.reserveCapacity(count)
         for _ in 0..<count {
             let entry = try RecordEntry(parsing: &reader)
-            guard (entry.kind == .discard) == flags.contains(.discard) else {
+            guard entry.kind.hasBlock != flags.contains(.discard) else {
                 throw .unexpected(field: "block kind", position: reader.position)
             }
             entries.append(entry)

@@ -27,7 +27,7 @@ final class Replayer {
                 map.set(block, MapEntry(block: context.geometry.physical(place), slot: slot))
                 table.gainLive(header.position.segment)
                 try lose(present, header)
-            case .discard:
+            case .discard, .lost:
                 let first = try logicalBlock(entry.address, header)
                 guard entry.discardCount <= map.logicalBlocks - first.rawValue else {
                     throw .corrupt("record \(header.sequence.rawValue) discards past the device's end")
@@ -36,7 +36,7 @@ final class Replayer {
                     let block = LogicalBlock(first.rawValue + offset)
                     try load(block)
                     try lose(map.entry(block), header)
-                    map.set(block, .none)
+                    map.set(block, entry.kind == .lost ? .lost : .none)
                 }
             case .null, .mapPage, .tablePage, .epochPage, .root:
                 break

@@ -235,7 +235,7 @@ extension SecureDevice {
             } else {
                 entry = RecordEntry(BlockAssociation(.null, address: entry.address), tag: entry.tag)
             }
-        case .null, .mapPage, .tablePage, .epochPage, .root, .discard:
+        case .null, .mapPage, .tablePage, .epochPage, .root, .discard, .lost:
             break
         }
     }

@@ -36,8 +36,9 @@ extension Geometry {
     func isPlausible(_ page: LeafPage) -> Bool {
         for index in 0..<MapEntry.perPage {
             let entry = MapEntry(bits: UInt64(littleEndian: page.words[index]))
+            guard !entry.hasUnknownFlags else { return false }
             if entry.isMapped {
-                guard !entry.hasUnknownFlags, let position = position(entry.block),
+                guard let position = position(entry.block),
                     entry.slot < RecordHeader.maximumEntries, Int(position.block) > entry.slot
                 else { return false }
             }

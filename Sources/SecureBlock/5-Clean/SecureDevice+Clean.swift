@@ -128,7 +128,7 @@ extension SecureDevice {
                     try relocate(recordEntry, position, slot, entry, key, window, scratch)
                 case .mapPage, .tablePage, .epochPage:
                     try touchPage(recordEntry, position)
-                case .null, .root, .discard:
+                case .null, .root, .discard, .lost:
                     break
                 }
             }

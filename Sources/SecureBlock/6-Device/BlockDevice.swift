@@ -74,5 +74,7 @@ public enum UnreadableReason: Hashable, Sendable {
     case headerMismatch(PhysicalBlock)
     /// A page of the map does not verify.
     case mapMismatch(PhysicalBlock)
+    /// The contents are known to be lost: a repair or a salvage said so.
+    case lost
     case host(HostError)
 }

@@ -87,7 +87,7 @@ package struct HistoryWalk {
             while let header = try reader.next() {
                 if let bound, header.sequence > bound { break }
                 blocks += UInt64(header.entries.count { $0.kind == .data })
-                for entry in header.entries where entry.kind == .discard { blocks &+= entry.discardCount }
+                for entry in header.entries where !entry.kind.hasBlock { blocks &+= entry.discardCount }
                 if header.isCommit {
                     chain.append(
                         CommitRecord(

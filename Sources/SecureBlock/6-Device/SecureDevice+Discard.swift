@@ -9,30 +9,47 @@ extension SecureDevice {
             // Forgetting what is not there needs no record.
             var start: UInt64?
             for offset in 0...count {
-                let isMapped = offset < count && map.entry(LogicalBlock(first.rawValue + offset)).isMapped
-                if isMapped, start == nil { start = offset }
-                if !isMapped, let run = start {
-                    try addDiscard(LogicalBlock(first.rawValue + run), count: offset - run)
+                let isThere = offset < count && map.entry(LogicalBlock(first.rawValue + offset)) != .none
+                if isThere, start == nil { start = offset }
+                if !isThere, let run = start {
+                    try forget(.discard(LogicalBlock(first.rawValue + run), count: offset - run))
                     start = nil
                 }
             }
         }
     }
 
-    /// Notes a run of mapped blocks for the next discard record, and unmaps it.
-    private func addDiscard(_ first: LogicalBlock, count: UInt64) throws(DeviceError) {
+    /// Notes that the contents of blocks are lost: they read as ``UnreadableReason/lost`` until they are written or
+    /// discarded. Visible on return, durable with the next commit. For repair and salvage.
+    public func markLost(_ first: LogicalBlock, count: UInt64) throws(DeviceError) {
+        try checkRange(first, count: count)
+        var done: UInt64 = 0
+        // A page of the map at a time, so that a long range holds the monitor for a short time only.
+        while done < count {
+            let block = LogicalBlock(first.rawValue + done)
+            let part = min(count - done, UInt64(MapEntry.perPage) - block.rawValue % UInt64(MapEntry.perPage))
+            try loadMap(block, count: part)
+            monitor.lock()
+            defer { monitor.unlock() }
+            try withBarrier { () throws(DeviceError) in try forget(.lost(block, count: part)) }
+            done += part
+        }
+    }
+
+    /// Notes a discard or a loss for the next record of its kind, and unmaps its blocks.
+    private func forget(_ entry: RecordEntry) throws(DeviceError) {
         if log.discards.count == RecordHeader.maximumEntries { try sealDiscards(.metadata) }
         // What has slots already comes first, be its record still open or waiting for them: else a replay would have the
         // discard take away what was published after it (I2).
         if log.discards.isEmpty { try closeAndDrainUser() }
-        log.discards.append(.discard(first, count: count))
+        log.discards.append(entry)
         // The deaths belong to the discard record; its sequence is at least the next one. As commits wait for it, the
         // exact number makes no difference to when the space may be used again.
         let sequence = SequenceNumber(log.last.sequence.rawValue + 1)
-        for offset in 0..<count {
-            let block = LogicalBlock(first.rawValue + offset)
+        for offset in 0..<entry.discardCount {
+            let block = LogicalBlock(entry.address + offset)
             lose(map.entry(block), sequence)
-            map.set(block, .none)
+            map.set(block, entry.kind == .lost ? .lost : .none)
         }
         log.hasUncommitted = true
     }

@@ -52,6 +52,10 @@ extension SecureDevice {
         var runs: [Run] = []
         for index in 0..<count {
             let entry = map.entry(LogicalBlock(first.rawValue + UInt64(index)))
+            guard !entry.isLost else {
+                release(runs)
+                throw .unreadable(LogicalBlock(first.rawValue + UInt64(index)), .lost)
+            }
             guard entry.isMapped else {
                 let block = UnsafeMutableRawBufferPointer(
                     rebasing: buffer[index * blockBytes..<(index + 1) * blockBytes])

@@ -73,7 +73,7 @@ public struct VolumeCheck {
         summary.recordsOnChain = forward.records.count
         summary.recordsCut = forward.cut.count
         // Checkpoints end with records that no commit follows; only a client's blocks are worth a word.
-        let lost = forward.cut.count { $0.entries.contains { [.data, .discard].contains($0.kind) } }
+        let lost = forward.cut.count { $0.entries.contains { [.data, .discard, .lost].contains($0.kind) } }
         if lost > 0 {
             report(
                 VolumeFinding(
