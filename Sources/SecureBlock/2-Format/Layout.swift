@@ -27,6 +27,7 @@ package enum Layout {
     /// No volume lives long enough for more records; keeps sums of sequences from overflowing.
     package static let maximumSequence = SequenceNumber(1 << 62)
     package static let maximumSegments: UInt64 = 1 << 28
+    package static let maximumSparePerMille: UInt32 = 10_000
 }
 
 /// The log's independent append positions. Raw values are stored.
@@ -35,7 +36,7 @@ package enum StreamID: UInt8, Sendable, CaseIterable {
     case user = 0
     /// What the cleaner moves.
     case clean = 1
-    /// Pages of the map, of the segment table and of the epoch table, and roots.
+    /// Pages of the map, of the segment table, of the epoch table and of the snapshot list, and roots.
     case meta = 2
 }
 
@@ -55,6 +56,7 @@ package enum BlockKind: UInt8, Sendable {
     case discard = 7
     /// A range of logical blocks whose contents are lost: they read as errors; no block goes with it.
     case lost = 8
+    case snapshotPage = 9
 
     /// The kind that is part of the block's associated data.
     package var sealedKind: BlockKind { self == .relocation || self == .null ? .data : self }

@@ -2,7 +2,7 @@
 ///
 ///      0  state        u8     0 never used, 1 in use or used before, 2 damaged
 ///      1  stream       u8     that writes or last wrote it
-///      2  zero         u16
+///      2  pins         u16    snapshots that need what is in it
 ///      4  generation   u32    how often it was taken into use
 ///      8  epoch index  u32    whose key its blocks are sealed under
 ///     12  live         u32    blocks that the map points to
@@ -20,6 +20,7 @@ package struct SegmentEntry: Hashable, Sendable {
 
     package var state: State = .neverUsed
     package var stream: StreamID = .user
+    package var pins: UInt16 = 0
     package var generation = Generation(0)
     package var epochIndex: UInt32 = 0
     package var live: UInt32 = 0
@@ -35,7 +36,10 @@ package struct SegmentEntry: Hashable, Sendable {
         }
         self.state = state
         self.stream = stream
-        try reader.zeros(2, field: "segment entry")
+        pins = try reader.u16()
+        guard pins <= SnapshotEntry.maximumCount else {
+            throw .unexpected(field: "pins of a segment", position: start)
+        }
         generation = Generation(try reader.u32())
         epochIndex = try reader.u32()
         live = try reader.u32()
@@ -49,7 +53,7 @@ package struct SegmentEntry: Hashable, Sendable {
     package func write(to writer: inout ByteWriter) {
         writer.u8(state.rawValue)
         writer.u8(stream.rawValue)
-        writer.u16(0)
+        writer.u16(pins)
         writer.u32(generation.rawValue)
         writer.u32(epochIndex)
         writer.u32(live)

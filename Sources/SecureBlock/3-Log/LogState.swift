@@ -58,6 +58,10 @@ struct LogState {
     var recoveredFrom: Root.Commit
     var epochPages: [PagePointer] = []
     var epochsChanged = true
+    var retention = Retention()
+    var sparePerMille: UInt32 = 0
+    /// Blocks that the log took in all its life.
+    var logBlocks: UInt64 = 0
     /// Buffers to use again.
     var idle: [RecordBuffer] = []
     var counters = DeviceCounters()

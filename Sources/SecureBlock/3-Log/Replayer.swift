@@ -38,7 +38,7 @@ final class Replayer {
                     try lose(map.entry(block), header)
                     map.set(block, entry.kind == .lost ? .lost : .none)
                 }
-            case .null, .mapPage, .tablePage, .epochPage, .root:
+            case .null, .mapPage, .tablePage, .epochPage, .root, .snapshotPage:
                 break
             }
         }

@@ -206,6 +206,7 @@ extension SecureDevice {
             log.counters.commits += 1
         }
         log.counters.logBlocks += UInt64(dataBlocks + 1)
+        log.logBlocks += UInt64(dataBlocks + 1)
         log.blocksSinceCheckpoint += dataBlocks + 1
         // One durable write does the work of write and flush when nothing else waits to become durable (I5).
         record.isDurableWrite = record.flags.contains(.commit) && isAloneSinceFlush
@@ -235,7 +236,7 @@ extension SecureDevice {
             } else {
                 entry = RecordEntry(BlockAssociation(.null, address: entry.address), tag: entry.tag)
             }
-        case .null, .mapPage, .tablePage, .epochPage, .root, .discard, .lost:
+        case .null, .mapPage, .tablePage, .epochPage, .root, .discard, .lost, .snapshotPage:
             break
         }
     }

@@ -118,7 +118,8 @@ final class SegmentTable {
     /// Whether the segment's blocks, records and pages are all past need (I7).
     func isReusable(_ segment: UInt32, durable: SequenceNumber, olderRoot: SequenceNumber) -> Bool {
         let entry = entries[Int(segment)], state = volatile[Int(segment)]
-        return entry.state != .damaged && entry.live == 0 && state.holds.isEmpty && state.readers == 0
+        return entry.state != .damaged && entry.live == 0 && entry.pins == 0 && state.holds.isEmpty
+            && state.readers == 0
             && state.recordsInMemory == 0 && entry.lastDeath <= durable && entry.lastRecord <= olderRoot
             && entry.generation.rawValue < UInt32.max
     }
@@ -206,6 +207,7 @@ final class SegmentTable {
         tree.checkInvariants()
         for segment in 0..<count where entries[segment].state == .neverUsed {
             precondition(entries[segment].live == 0 && entries[segment].generation.rawValue == 0)
+            precondition(entries[segment].pins == 0)
         }
     }
 }

@@ -59,7 +59,8 @@ extension SecureDevice {
         var holders = 0
         for segment in 0..<context.geometry.segmentCount {
             let entry = table[segment], state = table[volatile: segment]
-            guard entry.state == .used, !state.holds.contains(.stream), state.recordsInMemory == 0,
+            // What a snapshot pins stays, live or not: moving its blocks would free nothing.
+            guard entry.state == .used, entry.pins == 0, !state.holds.contains(.stream), state.recordsInMemory == 0,
                 state.evacuations == 0 || state.evacuatedAt < log.acknowledged.sequence
             else { continue }
             if entry.live == 0 {
@@ -86,11 +87,13 @@ extension SecureDevice {
         map.tree.forEachPage { pointer, _, _ in note(pointer) }
         table.tree.forEachPage { pointer, _, _ in note(pointer) }
         log.epochPages.forEach(note)
+        log.retention.snapshotPages.forEach(note)
         let needed = total / (context.geometry.segmentBlocks - 1) + 1
         guard holders > 2 * needed + 2 else { return nil }
         return pages.filter { segment, _ in
             let state = table[volatile: segment]
-            return table[segment].live == 0 && !state.holds.contains(.stream) && state.recordsInMemory == 0
+            return table[segment].live == 0 && table[segment].pins == 0 && !state.holds.contains(.stream)
+                && state.recordsInMemory == 0
         }.min { ($0.value, $0.key) < ($1.value, $1.key) }?.key
     }
 
@@ -126,7 +129,7 @@ extension SecureDevice {
                 switch recordEntry.kind {
                 case .data, .relocation:
                     try relocate(recordEntry, position, slot, entry, key, window, scratch)
-                case .mapPage, .tablePage, .epochPage:
+                case .mapPage, .tablePage, .epochPage, .snapshotPage:
                     try touchPage(recordEntry, position)
                 case .null, .root, .discard, .lost:
                     break
@@ -223,6 +226,10 @@ extension SecureDevice {
             switch recordEntry.kind {
             case .epochPage:
                 if log.epochPages.contains(where: { $0.block == place }) { log.epochsChanged = true }
+            case .snapshotPage:
+                if log.retention.snapshotPages.contains(where: { $0.block == place }) {
+                    log.retention.isChanged = true
+                }
             case .mapPage, .tablePage:
                 guard level < tree.levels.count, number < tree.levels[level].count,
                     tree.levels[level][number].block == place

@@ -6,6 +6,8 @@ public struct VolumeOptions: Sendable {
     public var segmentBytes: Int = 4 << 20
     /// Space beyond the logical size, in per mille of it, for the cleaner and what commits hold.
     public var sparePerMille: Int = 100
+    /// How much history to keep.
+    public var history = HistoryPolicy.none
     public init(logicalBytes: UInt64) { self.logicalBytes = logicalBytes }
 }
 

@@ -7,6 +7,10 @@ struct RecoveredState {
     var roots: [(number: UInt64, commit: SequenceNumber)]
     var rootCopy: Root.Previous?
     var historyHorizon: SequenceNumber
+    var retention = Retention()
+    var sparePerMille: UInt32
+    /// Blocks that the log took up to ``end``.
+    var logBlocks: UInt64
     /// What the anchor holds.
     var anchored: Root.Commit?
 }
@@ -26,11 +30,14 @@ extension SecureDevice {
             guard let epochIndex = context.epochs.add(epoch) else {
                 throw VolumeError.corrupt("\(Epoch.maximumCount) epochs are in use")
             }
-            let log = LogState(
+            var log = LogState(
                 epoch: epoch, epochIndex: epochIndex, last: state.end, lastCommit: state.end,
                 durable: state.end.sequence, acknowledged: state.end, anchored: state.anchored,
                 historyHorizon: state.historyHorizon, roots: state.roots, rootCopy: state.rootCopy,
                 recoveredFrom: state.end)
+            log.retention = state.retention
+            log.sparePerMille = state.sparePerMille
+            log.logBlocks = state.logBlocks
             var facts = facts
             facts.recoveredFrom = state.end
             let device = SecureDevice(
@@ -58,7 +65,7 @@ extension SecureDevice {
         var used: Set<UInt32> = []
         for segment in 0..<UInt32(table.count) {
             let entry = table[segment]
-            if keepsHistory || entry.live > 0 || !table[volatile: segment].holds.isEmpty {
+            if keepsHistory || entry.live > 0 || entry.pins > 0 || !table[volatile: segment].holds.isEmpty {
                 used.insert(entry.epochIndex)
             }
         }

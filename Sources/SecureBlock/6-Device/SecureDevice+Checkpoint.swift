@@ -5,23 +5,29 @@ final class Checkpoint {
     let mapPages: [(leaf: Int, page: LeafPage)]
     let tablePages: [(page: Int, bytes: AlignedBuffer)]
     let epochPages: [AlignedBuffer]
+    /// The list of snapshots, if it must be written.
+    let snapshotPages: [AlignedBuffer]?
     let streams: [Root.Stream]
     let historyHorizon: SequenceNumber
+    let logBlocks: UInt64
     /// Both slots get this state at once: space is short, and what the older root holds is to come free.
     let fillsBothSlots: Bool
 
     init(
         commit: Root.Commit, timeMilliseconds: UInt64, mapPages: [(leaf: Int, page: LeafPage)],
-        tablePages: [(page: Int, bytes: AlignedBuffer)], epochPages: [AlignedBuffer], streams: [Root.Stream],
-        historyHorizon: SequenceNumber, fillsBothSlots: Bool
+        tablePages: [(page: Int, bytes: AlignedBuffer)], epochPages: [AlignedBuffer],
+        snapshotPages: [AlignedBuffer]?, streams: [Root.Stream],
+        historyHorizon: SequenceNumber, logBlocks: UInt64, fillsBothSlots: Bool
     ) {
         self.commit = commit
         self.timeMilliseconds = timeMilliseconds
         self.mapPages = mapPages
         self.tablePages = tablePages
         self.epochPages = epochPages
+        self.snapshotPages = snapshotPages
         self.streams = streams
         self.historyHorizon = historyHorizon
+        self.logBlocks = logBlocks
         self.fillsBothSlots = fillsBothSlots
     }
 }
@@ -50,11 +56,12 @@ extension SecureDevice {
         checkpoint = Checkpoint(
             commit: commit, timeMilliseconds: options.clock(), mapPages: map.freeze(), tablePages: table.freeze(),
             epochPages: log.epochsChanged ? context.epochs.serialised() : [],
+            snapshotPages: log.retention.isChanged ? SnapshotEntry.serialised(log.retention.snapshots) : nil,
             streams: log.streams.map {
                 Root.Stream(
                     position: $0.firstUnsealed, generation: $0.firstUnsealedGeneration, next: $0.firstUnsealedNext)
             },
-            historyHorizon: log.historyHorizon, fillsBothSlots: fillsBothSlots)
+            historyHorizon: log.historyHorizon, logBlocks: log.logBlocks, fillsBothSlots: fillsBothSlots)
         log.blocksSinceCheckpoint = 0
         monitor.signalWork()
     }
@@ -79,14 +86,13 @@ extension SecureDevice {
         }
         try writeInterior(.mapPage, dirty: Set(work.mapPages.map(\.leaf)))
         try writeInterior(.tablePage, dirty: Set(work.tablePages.map(\.page)))
-        var epochPages: [PagePointer] = []
-        for (index, page) in work.epochPages.enumerated() {
-            epochPages.append(
-                try appendPage(
-                    BlockAssociation(.epochPage, address: UInt64(index)), UnsafeRawBufferPointer(page.bytes)))
+        let epochPages = try appendList(.epochPage, work.epochPages)
+        let snapshotPages = try work.snapshotPages.map { pages throws(DeviceError) in
+            try appendList(.snapshotPage, pages)
         }
         var root = monitor.locked { () -> Root in
             if isNewEpochTable { log.epochPages = epochPages }
+            if let snapshotPages { log.retention.snapshotPages = snapshotPages }
             return makeRoot(work)
         }
         // The copy in the log goes first: from it the next root reaches back to this one.
@@ -102,6 +108,7 @@ extension SecureDevice {
         monitor.locked {
             log.rootCopy = Root.Previous(pointer: copy, commit: work.commit.sequence)
             if isNewEpochTable { log.epochsChanged = false }
+            if snapshotPages != nil { log.retention.isChanged = false }
             log.counters.checkpoints += 1
             checkpoint = nil
             let reusable = reusableNow
@@ -134,6 +141,17 @@ extension SecureDevice {
             }
             level += 1
         }
+    }
+
+    /// The pages of a list that is no tree.
+    private func appendList(_ kind: BlockKind, _ pages: [AlignedBuffer]) throws(DeviceError) -> [PagePointer] {
+        var pointers: [PagePointer] = []
+        for (index, page) in pages.enumerated() {
+            pointers.append(
+                try appendPage(
+                    BlockAssociation(kind, address: UInt64(index)), UnsafeRawBufferPointer(page.bytes)))
+        }
+        return pointers
     }
 
     /// Appends one page to the meta stream.
@@ -185,7 +203,7 @@ extension SecureDevice {
     }
 
     private func makeRoot(_ work: Checkpoint) -> Root {
-        Root(
+        var root = Root(
             number: (log.roots.map(\.number).max() ?? 0) + 1, epoch: log.epoch.identifier,
             epochIndex: log.epochIndex,
             commit: work.commit, timeMilliseconds: work.timeMilliseconds, anchored: log.anchored,
@@ -193,6 +211,11 @@ extension SecureDevice {
             segmentCount: context.geometry.segmentCount, historyHorizon: work.historyHorizon,
             previous: log.rootCopy, mapTop: map.tree.top, tableTop: table.tree.top, epochPages: log.epochPages,
             keySlotDigests: keySlotDigests)
+        root.snapshotPages = log.retention.snapshotPages
+        root.historyPolicy = log.retention.policy
+        root.sparePerMille = log.sparePerMille
+        root.logBlocks = work.logBlocks
+        return root
     }
 
     /// A root as a block of the log.
@@ -236,19 +259,19 @@ extension SecureDevice {
         }
         monitor.locked {
             log.roots[slot] = (root.number, root.commit.sequence)
-            table.replaceHold(.root(slot: slot), with: pinnedSegments(epochPages: root.epochPages))
+            table.replaceHold(.root(slot: slot), with: pinnedSegments(lists: root.epochPages + root.snapshotPages))
         }
     }
 
     /// The segments that hold a page of the trees as they are in the newest root. Call with the monitor held.
-    func pinnedSegments(epochPages: [PagePointer]) -> Set<UInt32> {
+    func pinnedSegments(lists: [PagePointer]) -> Set<UInt32> {
         var pinned: Set<UInt32> = []
         let note: (PagePointer) -> Void = { [geometry = context.geometry] pointer in
             if let position = geometry.position(pointer.block) { pinned.insert(position.segment) }
         }
         map.tree.forEachPage { pointer, _, _ in note(pointer) }
         table.tree.forEachPage { pointer, _, _ in note(pointer) }
-        epochPages.forEach(note)
+        lists.forEach(note)
         return pinned
     }
 }

@@ -44,12 +44,14 @@ extension SecureDevice {
             facts.keySlotDigests = digests
             var deviceOptions = DeviceOptions()
             deviceOptions.maintenance = .inline
-            let state = RecoveredState(
+            var state = RecoveredState(
                 end: Root.Commit(sequence: SequenceNumber(0), tag: .zero),
                 map: LogicalMap(logicalBlocks: geometry.logicalBlocks),
                 table: SegmentTable(count: Int(geometry.segmentCount)),
                 roots: [(0, SequenceNumber(0)), (0, SequenceNumber(0))],
-                rootCopy: nil, historyHorizon: SequenceNumber(0), anchored: nil)
+                rootCopy: nil, historyHorizon: SequenceNumber(0),
+                sparePerMille: UInt32(options.sparePerMille), logBlocks: 0, anchored: nil)
+            state.retention.policy = options.history
             _ = try begin(context, state, mode: .readWrite, options: deviceOptions, anchor: anchor, facts: facts)
             // The superblocks come last: before them, this is no volume.
             for block in Layout.superblocks {
@@ -78,7 +80,7 @@ extension SecureDevice {
         guard options.logicalBytes > 0, options.logicalBytes % UInt64(blockBytes) == 0 else {
             throw .unsuitableOptions("a size of \(options.logicalBytes) bytes: a multiple of \(blockBytes) above 0")
         }
-        guard (0...10_000).contains(options.sparePerMille),
+        guard (0...Int(Layout.maximumSparePerMille)).contains(options.sparePerMille),
             let geometry = Geometry.planned(
                 logicalBlocks: options.logicalBytes / UInt64(blockBytes), segmentBlocks: blocks,
                 sparePerMille: options.sparePerMille)

@@ -50,6 +50,9 @@ extension SecureDevice {
             },
             rootCopy: forward.rootCopy ?? newest.previous,
             historyHorizon: newest.historyHorizon,
+            retention: Retention(newest, unlocked.snapshots), sparePerMille: newest.sparePerMille,
+            logBlocks: newest.logBlocks
+                + (forward.records + forward.cut).reduce(0) { $0 + UInt64($1.dataBlocks + 1) },
             // Written without its anchor, a volume still asks for it next time, and the anchor still fits (I12) if what
             // was recovered is what it last confirmed: so it is, unless a crash came between the flush and the anchor.
             anchored: anchor == nil && newest.anchored != nil
@@ -103,7 +106,7 @@ extension SecureDevice {
         let note: (PagePointer) -> Void = { pointer in
             if let position = context.geometry.position(pointer.block) { pinned.insert(position.segment) }
         }
-        slot.root.epochPages.forEach(note)
+        (slot.root.epochPages + slot.root.snapshotPages).forEach(note)
         do throws(VolumeError) {
             let leaves = LogicalMap.leafCount(logicalBlocks: slot.root.logicalBlocks)
             try PageTree.load(kind: .mapPage, leafCount: leaves, top: slot.root.mapTop, context)

@@ -9,6 +9,7 @@ package struct UnlockedVolume {
     package let context: VolumeContext
     /// The root slots that verify, newest first; at least one.
     package let slots: [Slot]
+    package let snapshots: [SnapshotEntry]
     let facts: OpenFacts
 
     package var newest: Root { slots[0].root }
@@ -53,6 +54,7 @@ package struct UnlockedVolume {
         guard let index = context.epochs.index(of: newest.epoch), index == newest.epochIndex else {
             throw .corrupt("root \(newest.number) names an epoch that its table does not have")
         }
+        snapshots = try Self.readSnapshots(newest, context)
         self.facts = facts
     }
 
@@ -99,6 +101,15 @@ package struct UnlockedVolume {
             throw .truncated(expectedBytes: geometry.volumeBytes, foundBytes: storeBytes)
         }
         return (slots, damaged)
+    }
+
+    private static func readSnapshots(_ root: Root, _ context: VolumeContext) throws(VolumeError) -> [SnapshotEntry]
+    {
+        var pages: [AlignedBuffer] = []
+        for (index, pointer) in root.snapshotPages.enumerated() {
+            pages.append(try context.page(pointer, BlockAssociation(.snapshotPage, address: UInt64(index))))
+        }
+        do { return try SnapshotEntry.parse(pages) } catch { throw .corrupt("snapshot list: \(error)") }
     }
 
     /// The epoch table. Its pages are written anew in every epoch, so the root's own key opens them.
