@@ -17,8 +17,13 @@ public protocol BlockHost: AnyObject, Sendable {
     ///   ``HostError/beyondEnd(offset:)``.
     func read(_ batch: [HostRead]) throws(HostError)
 
+    /// As ``read(_:)``, telling which buffer is full as soon as it is, in any order, on this thread: the caller works on one
+    /// while the others are on their way. When this throws, some may have been told.
+    func read(_ batch: [HostRead], each isFull: (Int) -> Void) throws(HostError)
+
     /// Starts one contiguous write. `bytes` must stay unchanged and alive until the ticket's `wait()` returned.
-    /// - Parameter durable: the write itself is durable when it completes (`RWF_DSYNC`); says nothing about others.
+    /// - Parameter durable: the write itself is durable when it completes (`RWF_DSYNC`); says nothing about others. It may
+    ///   be put off until somebody waits for it.
     func beginWrite(at offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite
 
     /// Makes every write that completed before this call durable (`fdatasync`).
@@ -49,6 +54,11 @@ extension BlockHost {
     /// Fills `buffer` from `offset`.
     public func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(HostError) {
         try read([HostRead(offset: offset, buffer: buffer)])
+    }
+
+    public func read(_ batch: [HostRead], each isFull: (Int) -> Void) throws(HostError) {
+        try read(batch)
+        for index in batch.indices { isFull(index) }
     }
 
     /// Writes and waits; not yet durable.

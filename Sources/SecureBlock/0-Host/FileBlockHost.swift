@@ -67,13 +67,20 @@ public final class FileBlockHost: BlockHost {
     }
 
     public func read(_ batch: [HostRead]) throws(HostError) {
+        try read(batch) { _ in }
+    }
+
+    public func read(_ batch: [HostRead], each isFull: (Int) -> Void) throws(HostError) {
         try calls.enter()
         defer { calls.leave() }
         for read in batch { _ = try file.checkedEnd(read.offset, UInt64(read.buffer.count)) }
         if batch.count > 1, let readers {
-            try readers.read(batch, file)
+            try readers.read(batch, file, each: isFull)
         } else {
-            for read in batch { try file.read(read.offset, into: read.buffer) }
+            for (index, read) in batch.enumerated() {
+                try file.read(read.offset, into: read.buffer)
+                isFull(index)
+            }
         }
     }
 

@@ -13,10 +13,12 @@ final class RingReader: Sendable {
     }
 
     /// Fills every buffer. Returns or throws only when the kernel is done with all of them.
+    /// - Parameter isFull: called with the index of each buffer once it is, while others may be on their way.
     /// - Returns: whether the ring can be used again.
-    func read(_ batch: [HostRead], _ file: HostFile) throws(HostError) -> Bool {
+    func read(_ batch: [HostRead], _ file: HostFile, each isFull: (Int) -> Void) throws(HostError) -> Bool {
         var started = 0, underWay = 0
         var failure: HostError?
+        var full = [Bool](repeating: false, count: batch.count)
         while underWay > 0 || (started < batch.count && failure == nil) {
             while underWay < Ring.depth, started < batch.count, failure == nil {
                 let read = batch[started]
@@ -37,7 +39,7 @@ final class RingReader: Sendable {
                     _ = ring.next()
                     underWay -= 1
                 }
-                for read in batch { try file.read(read.offset, into: read.buffer) }
+                try Self.read(batch, file, each: isFull, except: full)
                 return false
             }
             while let (identity, result) = ring.nextIfAny() {
@@ -45,6 +47,8 @@ final class RingReader: Sendable {
                 guard identity < UInt64(batch.count), failure == nil else { continue }
                 do throws(HostError) {
                     try finish(batch[Int(identity)], result, file)
+                    full[Int(identity)] = true
+                    isFull(Int(identity))
                 } catch {
                     failure = error
                 }
@@ -52,6 +56,16 @@ final class RingReader: Sendable {
         }
         if let failure { throw failure }
         return true
+    }
+
+    /// One after the other, without the ring: what is left of a batch.
+    static func read(
+        _ batch: [HostRead], _ file: HostFile, each isFull: (Int) -> Void, except full: [Bool] = []
+    ) throws(HostError) {
+        for (index, read) in batch.enumerated() where full.isEmpty || !full[index] {
+            try file.read(read.offset, into: read.buffer)
+            isFull(index)
+        }
     }
 
     /// Short and interrupted reads are made whole here; at the end of the file that says so.
@@ -75,14 +89,13 @@ final class RingReaderPool: Sendable {
         idle = Monitor([first])
     }
 
-    func read(_ batch: [HostRead], _ file: HostFile) throws(HostError) {
+    func read(_ batch: [HostRead], _ file: HostFile, each isFull: (Int) -> Void) throws(HostError) {
         guard let reader = idle.withLock({ $0.popLast() }) ?? RingReader() else {
-            for read in batch { try file.read(read.offset, into: read.buffer) }
-            return
+            return try RingReader.read(batch, file, each: isFull)
         }
         let isUsable: Bool
         do throws(HostError) {
-            isUsable = try reader.read(batch, file)
+            isUsable = try reader.read(batch, file, each: isFull)
         } catch {
             idle.withLock { $0.append(reader) }
             throw error

@@ -8,6 +8,10 @@ import CLinux
 /// Writes through io_uring, without a thread of its own: callers submit, and whoever waits for a write takes the
 /// completions, its own and the others'. A commit under load so costs one switch between threads, not three.
 ///
+/// A durable write is held until somebody waits for it, and then made by that thread with `pwritev2(2)`: the kernel would
+/// hand a request for it to a thread of its own, and a commit would cost two more switches. It goes through the ring after
+/// all when another write is begun before anybody waits.
+///
 /// A request that comes back short, interrupted or cancelled (the kernel cancels what a thread that ends has not got
 /// done) is finished with the same bytes by the thread that takes its completion.
 final class RingWriter: WriteEngine, HostWriteProgress {
@@ -20,6 +24,8 @@ final class RingWriter: WriteEngine, HostWriteProgress {
         var free = Array((0..<Ring.depth).reversed())
         /// Some thread is taking completions.
         var isTaking = false
+        /// The durable write that nobody waits for yet.
+        var held: WriteJob?
     }
 
     private let file: HostFile
@@ -35,14 +41,34 @@ final class RingWriter: WriteEngine, HostWriteProgress {
 
     func begin(_ offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite {
         let job = WriteJob(offset: offset, bytes: bytes, durable: durable, write: HostWrite(progress: self))
+        let earlier = state.withLock { state in
+            let held = state.held
+            state.held = durable ? job : nil
+            return held
+        }
+        if let earlier { start(earlier) }
+        if !durable { start(job) }
+        return job.write
+    }
+
+    private func start(_ job: WriteJob) {
         takeUntil { !$0.free.isEmpty }
         // Somebody else may have taken the last place meanwhile; there is always the direct way.
         if !state.withLock({ submit(job, &$0) }) { job.finishHere(file, done: 0) }
-        return job.write
+    }
+
+    /// The held write, if it is this one or any is asked for; the caller makes it.
+    private func takeHeld(_ write: HostWrite? = nil) -> WriteJob? {
+        state.withLock { state in
+            guard let held = state.held, write == nil || held.write === write else { return nil }
+            state.held = nil
+            return held
+        }
     }
 
     func advance(_ write: HostWrite, isAwaited: Bool) {
         if isAwaited {
+            if let held = takeHeld(write) { return held.finishHere(file, done: 0) }
             takeUntil { state in !state.jobs.contains { $0?.write === write } }
         } else if state.withLock({ !$0.isTaking.exchange(true) }) {
             take(waiting: false)
@@ -50,6 +76,7 @@ final class RingWriter: WriteEngine, HostWriteProgress {
     }
 
     func stop() {
+        takeHeld()?.finishHere(file, done: 0)
         takeUntil { $0.free.count == Ring.depth }
     }
 

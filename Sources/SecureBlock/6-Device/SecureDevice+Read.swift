@@ -2,7 +2,7 @@ import Glibc
 
 extension SecureDevice {
     /// A run of logical blocks that lie one after the other in one record.
-    private struct Run {
+    struct Run {
         /// Block within the caller's range.
         var start: Int
         var count: Int
@@ -104,125 +104,5 @@ extension SecureDevice {
             table[volatile: run.segment].readers -= 1
             run.record?.readers -= 1
         }
-    }
-
-    /// Reads data and missing headers in one batch, then opens every block.
-    private func fetch(_ runs: [Run], _ first: LogicalBlock, into buffer: UnsafeMutableRawBufferPointer)
-        throws(DeviceError)
-    {
-        var batch: [HostRead] = []
-        var headers: [UInt64: AlignedBuffer] = [:]
-        var known: [TagCache.Tags?] = []
-        for run in runs {
-            guard run.record == nil else {
-                known.append(nil)
-                continue
-            }
-            batch.append(
-                HostRead(
-                    offset: context.offset(run.block),
-                    buffer: UnsafeMutableRawBufferPointer(
-                        rebasing: buffer[run.start * blockBytes..<(run.start + run.count) * blockBytes])))
-            let tags = tagCache.tags(header: run.header, run.generation)
-            known.append(tags)
-            if tags == nil, headers[run.header.rawValue] == nil {
-                let block = AlignedBuffer(byteCount: blockBytes)
-                headers[run.header.rawValue] = block
-                batch.append(HostRead(offset: context.offset(run.header), buffer: block.bytes))
-            }
-        }
-        if !batch.isEmpty {
-            do { try context.host.read(batch) } catch {
-                throw .unreadable(LogicalBlock(first.rawValue + UInt64(runs[0].start)), .host(error))
-            }
-        }
-        for (index, run) in runs.enumerated() {
-            let block = LogicalBlock(first.rawValue + UInt64(run.start))
-            let target = UnsafeMutableRawBufferPointer(
-                rebasing: buffer[run.start * blockBytes..<(run.start + run.count) * blockBytes])
-            if let record = run.record {
-                try open(run, block, from: record, into: target)
-            } else {
-                let tags: TagCache.Tags
-                if let cached = known[index] {
-                    tags = cached
-                } else {
-                    tags = try openHeader(run, block, headers[run.header.rawValue])
-                }
-                try open(run, block, target, tags)
-            }
-        }
-    }
-
-    /// Verifies a record's header and keeps its tags.
-    private func openHeader(_ run: Run, _ block: LogicalBlock, _ stored: AlignedBuffer?) throws(DeviceError)
-        -> TagCache.Tags
-    {
-        if let tags = tagCache.tags(header: run.header, run.generation) { return tags }
-        let header: RecordHeader?
-        do {
-            guard let stored, let position = context.geometry.position(run.header),
-                let clear = ClearRecordHeader(UnsafeRawBufferPointer(stored.bytes)), clear.position == position,
-                clear.generation == run.generation, let key = try context.epochs.key(run.epochIndex)
-            else { throw DeviceError.unreadable(block, .headerMismatch(run.header)) }
-            let scratch = AlignedBuffer(byteCount: blockBytes)
-            header = try RecordHeader.open(
-                UnsafeRawBufferPointer(stored.bytes), clear, at: run.header, key, scratch: scratch.bytes)
-        } catch let error as DeviceError {
-            throw error
-        } catch { throw .latched("opening a record header: \(error)") }
-        guard let header else { throw .unreadable(block, .headerMismatch(run.header)) }
-        let tags = TagCache.Tags(generation: run.generation, tags: header.entries.map(\.tag))
-        tagCache.insert(header: run.header, tags)
-        return tags
-    }
-
-    /// Opens blocks in place.
-    private func open(
-        _ run: Run, _ first: LogicalBlock, _ target: UnsafeMutableRawBufferPointer, _ tags: TagCache.Tags
-    ) throws(DeviceError) {
-        guard run.slot + run.count <= tags.tags.count else {
-            throw .unreadable(first, .headerMismatch(run.header))
-        }
-        for index in 0..<run.count {
-            try open(
-                run, index, LogicalBlock(first.rawValue + UInt64(index)),
-                UnsafeRawBufferPointer(rebasing: target[index * blockBytes..<(index + 1) * blockBytes]),
-                into: target.baseAddress?.advanced(by: index * blockBytes), tags.tags[run.slot + index])
-        }
-    }
-
-    /// Opens blocks of a record that is still in memory.
-    private func open(
-        _ run: Run, _ first: LogicalBlock, from record: RecordBuffer, into target: UnsafeMutableRawBufferPointer
-    ) throws(DeviceError) {
-        let tags = monitor.locked {
-            (run.slot..<run.slot + run.count).map { record.entries[$0]?.tag ?? .zero }
-        }
-        for index in 0..<run.count {
-            try open(
-                run, index, LogicalBlock(first.rawValue + UInt64(index)),
-                UnsafeRawBufferPointer(record.bytes(slot: run.slot + index)),
-                into: target.baseAddress?.advanced(by: index * blockBytes), tags[index])
-        }
-    }
-
-    private func open(
-        _ run: Run, _ index: Int, _ block: LogicalBlock, _ sealed: UnsafeRawBufferPointer,
-        into plain: UnsafeMutableRawPointer?, _ tag: Tag
-    ) throws(DeviceError) {
-        let physical = PhysicalBlock(run.block.rawValue + UInt64(index))
-        let isAuthentic: Bool
-        do {
-            guard let plain, let key = try context.epochs.key(run.epochIndex) else {
-                throw DeviceError.unreadable(block, .headerMismatch(run.header))
-            }
-            isAuthentic = try key.open(
-                sealed, into: plain, at: physical, run.generation,
-                as: BlockAssociation(.data, address: block.rawValue), tag: tag)
-        } catch let error as DeviceError {
-            throw error
-        } catch { throw .latched("opening a block: \(error)") }
-        guard isAuthentic else { throw .unreadable(block, .tagMismatch(physical)) }
     }
 }

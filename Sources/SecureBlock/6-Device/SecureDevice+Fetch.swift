@@ -1,0 +1,193 @@
+extension SecureDevice {
+    /// Reads data and missing headers as one batch of the host, and opens each part while the rest is on its way.
+    func fetch(_ runs: [Run], _ first: LogicalBlock, into buffer: UnsafeMutableRawBufferPointer)
+        throws(DeviceError)
+    {
+        var fetch = Fetch(self, first, buffer)
+        for run in runs { fetch.add(run) }
+        try fetch.run()
+    }
+}
+
+/// One read of the device on its way: what comes from the host, in which order to open it, and the first failure.
+///
+/// Long runs are cut into parts, so that the host works on several at once and the cipher on one meanwhile. A part whose
+/// tags are unknown waits for its record's header.
+private struct Fetch {
+    /// 128 KiB: long enough for a disk to stream, short enough to open one while others come.
+    static let partBlocks = 32
+
+    private enum Piece {
+        case header(PhysicalBlock)
+        case part(run: Int, start: Int, count: Int)
+    }
+
+    /// A record header that no cache has.
+    private struct Header {
+        let stored = AlignedBuffer(byteCount: blockBytes)
+        let run: Int
+        var waiting: [(run: Int, start: Int, count: Int)] = []
+    }
+
+    private let device: SecureDevice
+    private let first: LogicalBlock
+    private let buffer: UnsafeMutableRawBufferPointer
+    private var runs: [SecureDevice.Run] = []
+    private var tags: [TagCache.Tags?] = []
+    private var headers: [PhysicalBlock: Header] = [:]
+    private var batch: [HostRead] = []
+    private var pieces: [Piece] = []
+    private var failure: (block: LogicalBlock, error: DeviceError)?
+
+    init(_ device: SecureDevice, _ first: LogicalBlock, _ buffer: UnsafeMutableRawBufferPointer) {
+        self.device = device
+        self.first = first
+        self.buffer = buffer
+    }
+
+    private func target(_ run: SecureDevice.Run, _ start: Int, _ count: Int) -> UnsafeMutableRawBufferPointer {
+        let from = (run.start + start) * blockBytes
+        return UnsafeMutableRawBufferPointer(rebasing: buffer[from..<from + count * blockBytes])
+    }
+
+    private func logical(_ run: SecureDevice.Run, _ index: Int) -> LogicalBlock {
+        LogicalBlock(first.rawValue + UInt64(run.start + index))
+    }
+
+    /// Takes up a run: what is still in memory is opened at the end, the rest becomes reads.
+    mutating func add(_ run: SecureDevice.Run) {
+        let index = runs.count
+        runs.append(run)
+        guard run.record == nil else {
+            tags.append(nil)
+            return
+        }
+        let known = device.tagCache.tags(header: run.header, run.generation)
+        tags.append(known)
+        if known == nil, headers[run.header] == nil {
+            let header = Header(run: index)
+            headers[run.header] = header
+            batch.append(HostRead(offset: device.context.offset(run.header), buffer: header.stored.bytes))
+            pieces.append(.header(run.header))
+        }
+        for start in stride(from: 0, to: run.count, by: Self.partBlocks) {
+            let count = min(Self.partBlocks, run.count - start)
+            let block = PhysicalBlock(run.block.rawValue + UInt64(start))
+            batch.append(HostRead(offset: device.context.offset(block), buffer: target(run, start, count)))
+            pieces.append(.part(run: index, start: start, count: count))
+        }
+    }
+
+    /// - Throws: the failure of the first block, in the order of the range, that has one.
+    mutating func run() throws(DeviceError) {
+        if !batch.isEmpty {
+            do throws(HostError) {
+                try device.context.host.read(batch) { arrived($0) }
+            } catch {
+                note(logical(runs[0], 0), .unreadable(logical(runs[0], 0), .host(error)))
+            }
+        }
+        for run in runs where run.record != nil { openFromMemory(run) }
+        if let failure { throw failure.error }
+    }
+
+    private mutating func note(_ block: LogicalBlock, _ error: DeviceError) {
+        if let failure, failure.block <= block { return }
+        failure = (block, error)
+    }
+
+    private mutating func arrived(_ index: Int) {
+        switch pieces[index] {
+        case .part(let run, let start, let count):
+            if let known = tags[run] {
+                open(run, start, count, known)
+            } else {
+                headers[runs[run].header]?.waiting.append((run, start, count))
+            }
+        case .header(let place):
+            guard let header = headers[place] else { return }
+            let known: TagCache.Tags
+            do throws(DeviceError) {
+                known = try device.openHeader(
+                    runs[header.run], logical(runs[header.run], 0), UnsafeRawBufferPointer(header.stored.bytes))
+            } catch { return note(logical(runs[header.run], 0), error) }
+            for run in runs.indices where runs[run].record == nil && runs[run].header == place { tags[run] = known }
+            for part in header.waiting { open(part.run, part.start, part.count, known) }
+        }
+    }
+
+    /// Opens blocks of a run in place.
+    private mutating func open(_ index: Int, _ start: Int, _ count: Int, _ known: TagCache.Tags) {
+        let run = runs[index]
+        guard run.slot + run.count <= known.tags.count else {
+            return note(logical(run, start), .unreadable(logical(run, start), .headerMismatch(run.header)))
+        }
+        let sealed = UnsafeRawBufferPointer(target(run, start, count))
+        for block in 0..<count {
+            let bytes = UnsafeRawBufferPointer(rebasing: sealed[block * blockBytes..<(block + 1) * blockBytes])
+            openBlock(run, start + block, bytes, known.tags[run.slot + start + block])
+        }
+    }
+
+    /// Opens blocks of a record that the host may not have yet.
+    private mutating func openFromMemory(_ run: SecureDevice.Run) {
+        guard let record = run.record else { return }
+        let tags = device.monitor.locked {
+            (run.slot..<run.slot + run.count).map { record.entries[$0]?.tag ?? .zero }
+        }
+        for index in 0..<run.count {
+            openBlock(run, index, UnsafeRawBufferPointer(record.bytes(slot: run.slot + index)), tags[index])
+        }
+    }
+
+    private mutating func openBlock(
+        _ run: SecureDevice.Run, _ index: Int, _ sealed: UnsafeRawBufferPointer, _ tag: Tag
+    ) {
+        let block = logical(run, index)
+        do throws(DeviceError) {
+            try device.open(run, index, block, sealed, into: target(run, index, 1).baseAddress, tag)
+        } catch { note(block, error) }
+    }
+}
+
+extension SecureDevice {
+    /// Verifies a record's header and keeps its tags.
+    fileprivate func openHeader(_ run: Run, _ block: LogicalBlock, _ stored: UnsafeRawBufferPointer)
+        throws(DeviceError) -> TagCache.Tags
+    {
+        let header: RecordHeader?
+        do {
+            guard let position = context.geometry.position(run.header),
+                let clear = ClearRecordHeader(stored), clear.position == position,
+                clear.generation == run.generation, let key = try context.epochs.key(run.epochIndex)
+            else { throw DeviceError.unreadable(block, .headerMismatch(run.header)) }
+            let scratch = AlignedBuffer(byteCount: blockBytes)
+            header = try RecordHeader.open(stored, clear, at: run.header, key, scratch: scratch.bytes)
+        } catch let error as DeviceError {
+            throw error
+        } catch { throw .latched("opening a record header: \(error)") }
+        guard let header else { throw .unreadable(block, .headerMismatch(run.header)) }
+        let tags = TagCache.Tags(generation: run.generation, tags: header.entries.map(\.tag))
+        tagCache.insert(header: run.header, tags)
+        return tags
+    }
+
+    fileprivate func open(
+        _ run: Run, _ index: Int, _ block: LogicalBlock, _ sealed: UnsafeRawBufferPointer,
+        into plain: UnsafeMutableRawPointer?, _ tag: Tag
+    ) throws(DeviceError) {
+        let physical = PhysicalBlock(run.block.rawValue + UInt64(index))
+        let isAuthentic: Bool
+        do {
+            guard let plain, let key = try context.epochs.key(run.epochIndex) else {
+                throw DeviceError.unreadable(block, .headerMismatch(run.header))
+            }
+            isAuthentic = try key.open(
+                sealed, into: plain, at: physical, run.generation,
+                as: BlockAssociation(.data, address: block.rawValue), tag: tag)
+        } catch let error as DeviceError {
+            throw error
+        } catch { throw .latched("opening a block: \(error)") }
+        guard isAuthentic else { throw .unreadable(block, .tagMismatch(physical)) }
+    }
+}
