@@ -15,14 +15,24 @@ public struct VolumeSummary: Sendable {
 
     /// What an owner should do something about.
     public var warnings: [String] {
-        var warnings = Self.damage(in: status)
+        var warnings = Self.damage(in: status) + Self.exposure(of: status)
+        if let latch = status.latch { warnings.append("writing ended: \(latch)") }
+        return warnings
+    }
+
+    /// What the volume as it is does not protect against, and others do.
+    public static func exposure(of status: DeviceStatus) -> [String] {
+        var warnings: [String] = []
+        if !status.cipher.isConfidential {
+            warnings.append(
+                "integrity only: contents and names are stored in clear, readable by whoever has the file")
+        }
         if status.anchor == nil {
             warnings.append(
                 status.wasAnchored
                     ? "this volume has an anchor that was not asked: an older copy would go unnoticed"
                     : "no anchor: an older copy of the whole volume would go unnoticed")
         }
-        if let latch = status.latch { warnings.append("writing ended: \(latch)") }
         return warnings
     }
 
@@ -51,7 +61,8 @@ public struct VolumeSummary: Sendable {
         let live = status.liveBlocks * UInt64(blockBytes)
         return [
             ("volume", "\(status.volume)"),
-            ("format", "version \(status.formatVersion), \(status.cipher)"),
+            ("format", "version \(status.formatVersion)"),
+            ("cipher", "\(status.cipher)"),
             (
                 "features",
                 "compat 0x\(hex(status.compatibleFeatures)), ro-compat 0x\(hex(status.readOnlyCompatibleFeatures)), "
@@ -97,7 +108,7 @@ extension VolumeSummary {
         [
             "volume": .string("\(status.volume)"),
             "formatVersion": .number(UInt64(status.formatVersion)),
-            "cipher": .string(status.cipher),
+            "cipher": .string(status.cipher.name),
             "features": [
                 "compatible": .number(status.compatibleFeatures),
                 "readOnlyCompatible": .number(status.readOnlyCompatibleFeatures),

@@ -34,6 +34,14 @@ struct CreateCommand: ParsableCommand {
     @Option(help: "Room beyond the size for the log to work in, in percent of it.")
     var spare = 10
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            aes-256-gcm (unless told otherwise), chacha20-poly1305, or integrity-only: contents and names are then stored in clear, for all to read, and \
+            only protected against changes.
+            """, valueName: "suite"))
+    var cipher: CipherSuite?
+
     func validate() throws {
         guard size.bytes >= 2 << 20, size.bytes % UInt64(blockBytes) == 0 else {
             throw ValidationError("--size is a multiple of 4096 bytes, and at least 2M.")
@@ -53,6 +61,7 @@ struct CreateCommand: ParsableCommand {
             var options = VolumeOptions(logicalBytes: size.bytes)
             options.segmentBytes = Int(segmentSize.bytes)
             options.sparePerMille = spare * 10
+            if let cipher { options.cipher = cipher }
             try access.create(on: host, options, credential, owner: (getuid(), getgid()))
         } catch {
             host.close()
@@ -61,6 +70,9 @@ struct CreateCommand: ParsableCommand {
             throw error
         }
         try Terminal.require("\(volume): a new volume of \(size)")
+        if let cipher, !cipher.isConfidential {
+            Terminal.note("casemate: integrity only: whoever has the file can read everything in it")
+        }
         if secrets.anchor == nil {
             Terminal.note(
                 "casemate: no anchor: an older copy of the whole file will not be noticed (see --anchor in --help)")

@@ -28,11 +28,11 @@ struct Mount {
             host.close()
             throw error
         }
-        for damage in VolumeSummary.damage(in: device.status) {
-            logger.warning("\(access.path): \(damage)")
+        for warning in VolumeSummary.damage(in: device.status) + VolumeSummary.exposure(of: device.status) {
+            logger.warning("\(access.path): \(warning)")
             // Until it is mounted, whoever mounts still sees standard error.
             if case .descriptor(2) = log { continue }
-            Terminal.note("casemate: warning: \(damage)")
+            Terminal.note("casemate: warning: \(warning)")
         }
         let files = try fileSystem(on: device, logger)
         let session: FUSESession

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CommandSupport
 import Inspection
+import SecureBlock
 
 /// What opens a volume: a passphrase or a key file, and the anchor.
 struct SecretArguments: ParsableArguments {
@@ -38,6 +39,12 @@ struct SecretArguments: ParsableArguments {
 extension AnchorSource: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }
     public var defaultValueDescription: String { description }
+}
+
+extension CipherSuite: ExpressibleByArgument {
+    public init?(argument: String) { self.init(name: argument) }
+    public var defaultValueDescription: String { name }
+    public static var allValueStrings: [String] { allCases.map(\.name) }
 }
 
 extension ByteCount: ExpressibleByArgument {

@@ -13,15 +13,17 @@ private final class Workload {
     var states: [UInt64: [UInt64]] = [:]
     private var generator: SeededGenerator
     private var value: UInt64 = 0
+    private let cipher: CipherSuite
 
-    init(seed: UInt64, usesAnchor: Bool) {
+    init(seed: UInt64, usesAnchor: Bool, cipher: CipherSuite = .aes256GCM) {
         generator = SeededGenerator(seed)
         self.usesAnchor = usesAnchor
+        self.cipher = cipher
         anchor = SimAnchor(host)
     }
 
     func prepare() throws {
-        try DeviceTesting.create(host, blocks: UInt64(blocks), anchor: usesAnchor ? anchor : nil)
+        try DeviceTesting.create(host, blocks: UInt64(blocks), cipher: cipher, anchor: usesAnchor ? anchor : nil)
     }
 
     /// Goes on from what `host` holds durably now.
@@ -117,6 +119,24 @@ private final class Workload {
         }
         #expect(images > 500)
         print("crash images of seed \(seed), anchor \(usesAnchor): \(images)")
+    }
+
+    /// The same, shorter, for the other cipher suites.
+    @Test(arguments: [CipherSuite.chaCha20Poly1305, .integrityOnly])
+    func everySuiteRecovers(cipher: CipherSuite) throws {
+        let workload = Workload(seed: 5, usesAnchor: true, cipher: cipher)
+        try workload.prepare()
+        let created = workload.host.eventCount
+        try workload.run(steps: 12)
+        workload.states[1] = [UInt64](repeating: 0, count: workload.blocks)
+        var images = 0
+        for event in created..<workload.host.eventCount {
+            for image in workload.host.crashImages(at: event, CrashPolicy.thorough(seed: 5)) {
+                try workload.check(image, floor: image.lastMark ?? 1, label: "\(cipher) event \(event)")
+                images += 1
+            }
+        }
+        #expect(images > 100)
     }
 
     /// A second crash inside the recovery from a first one (I11).

@@ -62,30 +62,35 @@ import Testing
     }
 
     /// No block of plaintext and no key ever reaches the host.
-    @Test func nothingPlainReachesTheHost() throws {
+    @Test(arguments: CipherSuite.allCases) func nothingPlainReachesTheHost(cipher: CipherSuite) throws {
         let host = CrashHost()
         let canary = Array("canary in a coal mine, thirty-two".utf8.prefix(32))
         let key = Credential.keyFile(try canary.withUnsafeBytes { try SecretBytes(copying: $0) })
         try SecureDevice.create(
-            on: host, DeviceTesting.options(blocks: 40), credential: key)
+            on: host, DeviceTesting.options(blocks: 40, cipher: cipher), credential: key)
         var options = DeviceOptions()
         options.maintenance = .inline
         let device = try SecureDevice.open(host, credential: key, options: options)
         let block = AlignedBuffer(byteCount: blockBytes)
-        for offset in stride(from: 0, to: blockBytes, by: 32) { block.slice(offset, 32).copyBytes(from: canary) }
+        // Without confidentiality the data is there to be read, and the key still is not.
+        let data = cipher.isConfidential ? canary : Array("data that everybody may look at ".utf8)
+        for offset in stride(from: 0, to: blockBytes, by: 32) { block.slice(offset, 32).copyBytes(from: data) }
         for logical: UInt64 in 0..<20 {
             try device.write(LogicalBlock(logical), UnsafeRawBufferPointer(block.bytes))
         }
         try device.commit().wait()
         try device.close()
         let needle = Array(canary[..<16])
+        var showsData = false
         for case .write(let write) in host.events {
             let bytes = Array(write.bytes)
+            showsData = showsData || bytes.count > 2 * blockBytes && bytes[blockBytes...].starts(with: data)
             var index = bytes.startIndex
             while let found = bytes[index...].firstIndex(of: needle[0]) {
                 #expect(!bytes[found...].starts(with: needle), "plaintext at offset \(write.offset)")
                 index = found + 1
             }
         }
+        #expect(showsData == !cipher.isConfidential)
     }
 }

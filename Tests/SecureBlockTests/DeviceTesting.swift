@@ -12,17 +12,22 @@ enum DeviceTesting {
         .keyFile(try [UInt8](repeating: byte, count: 32).withUnsafeBytes { try SecretBytes(copying: $0) })
     }
 
-    static func options(blocks: UInt64, segmentBlocks: Int = 16) -> VolumeOptions {
+    static func options(
+        blocks: UInt64, segmentBlocks: Int = 16, cipher: CipherSuite = .aes256GCM
+    ) -> VolumeOptions {
         var options = VolumeOptions(logicalBytes: blocks * UInt64(blockBytes))
         options.segmentBytes = segmentBlocks * blockBytes
+        options.cipher = cipher
         return options
     }
 
     static func create(
-        _ host: any BlockHost, blocks: UInt64 = 256, segmentBlocks: Int = 16, anchor: (any Anchor)? = nil
+        _ host: any BlockHost, blocks: UInt64 = 256, segmentBlocks: Int = 16, cipher: CipherSuite = .aes256GCM,
+        anchor: (any Anchor)? = nil
     ) throws {
         try SecureDevice.create(
-            on: host, options(blocks: blocks, segmentBlocks: segmentBlocks), credential: keyFile(), anchor: anchor)
+            on: host, options(blocks: blocks, segmentBlocks: segmentBlocks, cipher: cipher), credential: keyFile(),
+            anchor: anchor)
     }
 
     static func open(

@@ -50,7 +50,7 @@ import Testing
     @Test func recordHeader() throws {
         let keys = try Self.keys()
         let epoch = Epoch(identifier: Tag(low: 0x0706_0504_0302_0100, high: 0x0F0E_0D0C_0B0A_0908))
-        let key = try keys.epochKey(epoch)
+        let key = try keys.epochKey(epoch, .aes256GCM)
         let geometry = Geometry(segmentBlocks: 1024, segmentCount: 10, logicalBlocks: 4096)
         let position = LogPosition(segment: 2, block: 5)
         let data = AlignedBuffer(byteCount: blockBytes), sealed = AlignedBuffer(byteCount: blockBytes)

@@ -33,6 +33,36 @@ import Testing
         #expect(try open(key, cipher, nonce, data, tag) == plain)
     }
 
+    /// RFC 8439, section 2.8.2.
+    @Test func chaChaPolyVector() throws {
+        let key = try SealingKey(key: try secret((0x80..<0xA0).map { UInt8($0) }), suite: .chaCha20Poly1305)
+        let nonce = hex("070000004041424344454647").withRawBytes { Nonce(randomBytes: $0) }
+        let plain = Array(
+            ("Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, "
+                + "sunscreen would be it.").utf8)
+        let data = hex("50515253c0c1c2c3c4c5c6c7")
+        let (cipher, tag) = try seal(key, plain, nonce, data)
+        #expect(cipher.starts(with: hex("d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d6")))
+        #expect(tag.description == "1ae10b594f09e26a7e902ecbd0600691")
+        #expect(try open(key, cipher, nonce, data, tag) == plain)
+    }
+
+    /// The construction that ``AuthenticatorKey`` documents, from HMAC-SHA-256 itself.
+    @Test func authenticatorIsTheDocumentedOne() throws {
+        let value = try secret([UInt8](repeating: 3, count: 32))
+        let key = try SealingKey(key: value, suite: .integrityOnly)
+        let nonce = Nonce(block: PhysicalBlock(7), generation: Generation(3), domain: 1)
+        let nonceBytes: [UInt8] = [7, 0, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0], data: [UInt8] = [1, 2, 3]
+        let plain = Array("clear for all to see".utf8)
+        let (stored, tag) = try seal(key, plain, nonce, data)
+        #expect(stored == plain)
+        let message = nonceBytes + [3, 0, 0, 0, 0, 0, 0, 0] + data + plain
+        let expected = try message.withRawBytes { try Digest.hmacSHA256(key: value, $0) }
+        #expect(tag == expected.withUnsafeBytes { Tag(loading: $0) })
+        // What moves from associated data to data is not the same message.
+        #expect(try open(key, [3] + plain, nonce, [1, 2], tag) == nil)
+    }
+
     @Test func nonceLayout() {
         let nonce = Nonce(block: PhysicalBlock(0x01_0203_0405), generation: Generation(0x0607_0809), domain: 0x0A)
         let bytes = nonce.withBytes { [UInt8](UnsafeBufferPointer(start: $0, count: Nonce.byteCount)) }
@@ -40,8 +70,8 @@ import Testing
     }
 
     /// Every bit of ciphertext, tag, associated data and nonce counts, and a failed opening leaves only zeros.
-    @Test func anyChangeIsNoticedAndWiped() throws {
-        let key = try SealingKey(key: try .random(byteCount: 32))
+    @Test(arguments: CipherSuite.allCases) func anyChangeIsNoticedAndWiped(suite: CipherSuite) throws {
+        let key = try SealingKey(key: try .random(byteCount: 32), suite: suite)
         let nonce = Nonce(block: PhysicalBlock(7), generation: Generation(3), domain: 1)
         let plain = [UInt8](repeating: 0x5A, count: 64), data = [UInt8](repeating: 9, count: 20)
         let (cipher, tag) = try seal(key, plain, nonce, data)
@@ -73,8 +103,8 @@ import Testing
         #expect(refused == expected)
     }
 
-    @Test func sealsInPlace() throws {
-        let key = try SealingKey(key: try .random(byteCount: 32))
+    @Test(arguments: CipherSuite.allCases) func sealsInPlace(suite: CipherSuite) throws {
+        let key = try SealingKey(key: try .random(byteCount: 32), suite: suite)
         let nonce = Nonce(block: PhysicalBlock(1), generation: Generation(1), domain: 0)
         let plain = (0..<blockBytes).map { UInt8(truncatingIfNeeded: $0) }
         let buffer = AlignedBuffer(byteCount: blockBytes)
@@ -83,7 +113,7 @@ import Testing
         let tag = try key.seal(
             UnsafeRawBufferPointer(buffer.bytes), into: buffer.bytes.baseAddress!, nonce: nonce,
             associatedData: nothing)
-        #expect(![UInt8](buffer.bytes).elementsEqual(plain))
+        #expect([UInt8](buffer.bytes).elementsEqual(plain) == !suite.isConfidential)
         #expect(
             try key.open(
                 UnsafeRawBufferPointer(buffer.bytes), into: buffer.bytes.baseAddress!, nonce: nonce,
@@ -92,8 +122,8 @@ import Testing
     }
 
     /// More threads than the pool keeps contexts for.
-    @Test func manyThreadsShareAKey() async throws {
-        let key = try SealingKey(key: try .random(byteCount: 32))
+    @Test(arguments: CipherSuite.allCases) func manyThreadsShareAKey(suite: CipherSuite) async throws {
+        let key = try SealingKey(key: try .random(byteCount: 32), suite: suite)
         let failures = try await withThrowingTaskGroup(of: Int.self) { group in
             for task in 0..<64 {
                 group.addTask {
@@ -114,9 +144,9 @@ import Testing
     }
 
     /// A forked child has neither keys nor the use of them; the parent goes on.
-    @Test func keysEndAtAFork() throws {
+    @Test(arguments: CipherSuite.allCases) func keysEndAtAFork(suite: CipherSuite) throws {
         let value = try SecretBytes.random(byteCount: 32)
-        let key = try SealingKey(key: value)
+        let key = try SealingKey(key: value, suite: suite)
         let nonce = Nonce(block: PhysicalBlock(1), generation: Generation(1), domain: 1)
         let plain = AlignedBuffer(byteCount: 64), cipher = AlignedBuffer(byteCount: 64)
         let nothing = UnsafeRawBufferPointer(start: nil, count: 0)

@@ -17,11 +17,12 @@ package final class VolumeKeys: Sendable {
     }
 
     /// The data key of one mount epoch.
-    package func epochKey(_ epoch: Epoch) throws(SealError) -> SealingKey {
+    package func epochKey(_ epoch: Epoch, _ suite: CipherSuite) throws(SealError) -> SealingKey {
         var info = Array("casemate epoch".utf8)
         withUnsafeBytes(of: (epoch.identifier.low.littleEndian, epoch.identifier.high.littleEndian)) {
             info.append(contentsOf: $0)
         }
-        return try SealingKey(key: try KeyDerivation.hkdf(key: volumeKey, salt: volume.bytes, info: info))
+        return try SealingKey(
+            key: try KeyDerivation.hkdf(key: volumeKey, salt: volume.bytes, info: info), suite: suite)
     }
 }

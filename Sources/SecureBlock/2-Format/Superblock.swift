@@ -4,7 +4,7 @@
 ///        8  version           u16      1
 ///       10  block size log2   u8       12
 ///       11  segment log2      u8       blocks in a segment, 4…14
-///       12  cipher suite      u16      1 AES-256-GCM
+///       12  cipher suite      u16      as ``CipherSuite``
 ///       14  zero              u16
 ///       16  compatible        u64      features that may be ignored
 ///       24  read-only-compat. u64      features that writers must know
@@ -20,10 +20,6 @@ package struct Superblock: Hashable, Sendable {
     package static let knownIncompatible: UInt64 = 0
     package static let knownReadOnlyCompatible: UInt64 = 0
 
-    package enum CipherSuite: UInt16, Sendable {
-        case aes256GCM = 1
-    }
-
     package var segmentBlocksLog2: UInt8
     package var cipherSuite: CipherSuite
     package var compatible: UInt64
@@ -34,9 +30,12 @@ package struct Superblock: Hashable, Sendable {
 
     package var segmentBlocks: Int { 1 << Int(segmentBlocksLog2) }
 
-    package init(segmentBlocksLog2: UInt8, volume: VolumeIdentifier, createdMilliseconds: UInt64) {
+    package init(
+        segmentBlocksLog2: UInt8, cipherSuite: CipherSuite = .aes256GCM, volume: VolumeIdentifier,
+        createdMilliseconds: UInt64
+    ) {
         self.segmentBlocksLog2 = segmentBlocksLog2
-        cipherSuite = .aes256GCM
+        self.cipherSuite = cipherSuite
         compatible = 0
         readOnlyCompatible = 0
         incompatible = 0
@@ -79,11 +78,11 @@ package struct Superblock: Hashable, Sendable {
             throw .unexpected(field: "version or block size", position: 8)
         }
         segmentBlocksLog2 = try reader.u8()
-        guard Layout.segmentBlocksLog2.contains(segmentBlocksLog2),
-            let suite = CipherSuite(rawValue: try reader.u16())
+        let code = try reader.u16()
+        guard Layout.segmentBlocksLog2.contains(segmentBlocksLog2), let suite = CipherSuite(rawValue: code)
         else { throw .unexpected(field: "segment size or cipher suite", position: 11) }
         cipherSuite = suite
-        try reader.skip(2)
+        try reader.zeros(2, field: "superblock")
         compatible = try reader.u64()
         readOnlyCompatible = try reader.u64()
         incompatible = try reader.u64()

@@ -6,9 +6,11 @@ package final class EpochTable: Sendable {
     }
     private let state: Monitor<State>
     private let keys: VolumeKeys
+    private let suite: CipherSuite
 
-    package init(_ epochs: [Epoch], _ keys: VolumeKeys) {
+    package init(_ epochs: [Epoch], _ keys: VolumeKeys, _ suite: CipherSuite) {
         self.keys = keys
+        self.suite = suite
         state = Monitor(State(epochs: epochs, sealingKeys: Array(repeating: nil, count: epochs.count)))
     }
 
@@ -20,7 +22,7 @@ package final class EpochTable: Sendable {
             let index = Int(index)
             guard index < state.epochs.count, !state.epochs[index].isFree else { return nil }
             if let key = state.sealingKeys[index] { return key }
-            let key = try keys.epochKey(state.epochs[index])
+            let key = try keys.epochKey(state.epochs[index], suite)
             state.sealingKeys[index] = key
             return key
         }

@@ -8,6 +8,8 @@ public struct VolumeOptions: Sendable {
     public var sparePerMille: Int = 100
     /// How much history to keep.
     public var history = HistoryPolicy.none
+    /// How everything on the volume is sealed, for its whole life.
+    public var cipher: CipherSuite = .aes256GCM
     public init(logicalBytes: UInt64) { self.logicalBytes = logicalBytes }
 }
 

@@ -20,8 +20,8 @@ extension SecureDevice {
             let volume = try VolumeIdentifier.random()
             let keys = try VolumeKeys(volumeKey: volumeKey, volume: volume)
             let superblock = Superblock(
-                segmentBlocksLog2: UInt8(geometry.segmentBlocks.trailingZeroBitCount), volume: volume,
-                createdMilliseconds: clock)
+                segmentBlocksLog2: UInt8(geometry.segmentBlocks.trailingZeroBitCount), cipherSuite: options.cipher,
+                volume: volume, createdMilliseconds: clock)
             let stored = try superblock.serialise(key: keys.superblockKey)
             let digest = try Digest.sha256(UnsafeRawBufferPointer(stored.bytes))
             // The store gets its full size at once, so that a file cut short later is seen as such.
@@ -39,7 +39,7 @@ extension SecureDevice {
             }
             let context = VolumeContext(
                 host: host, superblock: superblock, superblockDigest: digest, keys: keys, geometry: geometry,
-                epochs: EpochTable([], keys))
+                epochs: EpochTable([], keys, options.cipher))
             var facts = OpenFacts()
             facts.keySlotDigests = digests
             var deviceOptions = DeviceOptions()

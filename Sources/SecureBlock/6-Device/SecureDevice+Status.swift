@@ -2,7 +2,7 @@
 public struct DeviceStatus: Sendable {
     public var volume: VolumeIdentifier
     public var formatVersion: UInt16
-    public var cipher: String
+    public var cipher: CipherSuite
     public var compatibleFeatures: UInt64
     public var readOnlyCompatibleFeatures: UInt64
     public var incompatibleFeatures: UInt64
@@ -61,7 +61,7 @@ extension SecureDevice {
                 if table[segment].state == .neverUsed { neverUsed += 1 }
             }
             return DeviceStatus(
-                volume: superblock.volume, formatVersion: Superblock.version, cipher: "AES-256-GCM",
+                volume: superblock.volume, formatVersion: Superblock.version, cipher: superblock.cipherSuite,
                 compatibleFeatures: superblock.compatible,
                 readOnlyCompatibleFeatures: superblock.readOnlyCompatible,
                 incompatibleFeatures: superblock.incompatible, createdMilliseconds: superblock.createdMilliseconds,

@@ -47,10 +47,10 @@ package struct UnlockedVolume {
         guard newest.keySlotDigests[keyring.used] == keyring.digests[keyring.used] else {
             throw .corrupt("key slot \(keyring.used) is not the one that this volume was last written with")
         }
-        let epochs = try Self.readEpochs(newest, host, keys, geometry)
+        let epochs = try Self.readEpochs(newest, host, keys, chosen.superblock.cipherSuite, geometry)
         context = VolumeContext(
             host: host, superblock: chosen.superblock, superblockDigest: chosen.digest, keys: keys,
-            geometry: geometry, epochs: EpochTable(epochs, keys))
+            geometry: geometry, epochs: EpochTable(epochs, keys, chosen.superblock.cipherSuite))
         guard let index = context.epochs.index(of: newest.epoch), index == newest.epochIndex else {
             throw .corrupt("root \(newest.number) names an epoch that its table does not have")
         }
@@ -77,7 +77,7 @@ package struct UnlockedVolume {
                 continue
             }
             do {
-                let key = try keys.epochKey(Epoch(identifier: claim.epoch))
+                let key = try keys.epochKey(Epoch(identifier: claim.epoch), superblock.cipherSuite)
                 if let root = try Root.open(
                     bytes, number: claim.number, epoch: claim.epoch, key, volume: keys.volume,
                     superblockDigest: digest)
@@ -114,11 +114,11 @@ package struct UnlockedVolume {
 
     /// The epoch table. Its pages are written anew in every epoch, so the root's own key opens them.
     private static func readEpochs(
-        _ root: Root, _ host: any BlockHost, _ keys: VolumeKeys, _ geometry: Geometry
+        _ root: Root, _ host: any BlockHost, _ keys: VolumeKeys, _ suite: CipherSuite, _ geometry: Geometry
     ) throws(VolumeError) -> [Epoch] {
         var pages: [AlignedBuffer] = []
         do {
-            let key = try keys.epochKey(Epoch(identifier: root.epoch))
+            let key = try keys.epochKey(Epoch(identifier: root.epoch), suite)
             for (index, pointer) in root.epochPages.enumerated() {
                 let buffer = AlignedBuffer(byteCount: blockBytes)
                 guard geometry.position(pointer.block) != nil, let start = buffer.bytes.baseAddress else {
