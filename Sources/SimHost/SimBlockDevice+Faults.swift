@@ -41,6 +41,17 @@ extension SimBlockDevice {
         state.withLock { $0.fault = fault }
     }
 
+    /// Makes the device larger or smaller, at once and for good.
+    /// - Throws: `outOfRange` while blocks behind the new end hold data.
+    public func resize(toBlocks blocks: UInt64) throws(DeviceError) {
+        let inTheWay = state.withLock { state -> UInt64? in
+            if let first = state.image.liveBlocks(in: blocks..<max(blocks, state.blocks)).first { return first }
+            state.blocks = blocks
+            return nil
+        }
+        if let inTheWay { throw .outOfRange(LogicalBlock(inTheWay), count: 1) }
+    }
+
     /// Ends writing, as a failed flush would.
     public func latch(_ reason: String) {
         state.withLock { $0.latch = reason }

@@ -34,11 +34,13 @@ public final class SimBlockDevice: BlockDevice {
         case commits(String)
     }
 
-    public let logicalBlockCount: UInt64
+    /// The size now; see ``resize(toBlocks:)``.
+    public var logicalBlockCount: UInt64 { state.withLock { $0.blocks } }
     let options: Options
     let state: Mutex<State>
 
     struct State: Sendable {
+        var blocks: UInt64
         var image = SimBlockImage()
         var committed = SimBlockImage()
         var commits: [(sequence: UInt64, image: SimBlockImage)] = []
@@ -65,15 +67,13 @@ public final class SimBlockDevice: BlockDevice {
     }
 
     public init(blocks: UInt64, _ options: Options = Options()) {
-        logicalBlockCount = blocks
         self.options = options
-        state = Mutex(State())
+        state = Mutex(State(blocks: blocks))
     }
 
     init(blocks: UInt64, _ options: Options, image: SimBlockImage, sequence: UInt64) {
-        logicalBlockCount = blocks
         self.options = options
-        var first = State()
+        var first = State(blocks: blocks)
         first.image = image
         first.committed = image
         first.sequence = sequence

@@ -29,6 +29,11 @@ final class BitmapGroup {
         free = clear
     }
 
+    /// - Parameter whole: exactly one bitmap block.
+    convenience init?(number: Int, whole: UnsafeRawBufferPointer) {
+        do throws(StoredError) { try self.init(number: number, stored: whole) } catch { return nil }
+    }
+
     deinit {
         used.deallocate()
         pending?.deallocate()
@@ -54,6 +59,19 @@ final class BitmapGroup {
         return min(range.upperBound, index * 64 + word.trailingZeroBitCount)
     }
 
+    /// Bits of `range` in use, ones freed since the last commit included.
+    func usedCount(in range: Range<Int>) -> Int {
+        var count = 0
+        var position = range.lowerBound
+        while position < range.upperBound {
+            let start = nextUsed(in: position..<range.upperBound)
+            let end = nextFree(in: start..<range.upperBound)
+            count += end - start
+            position = end
+        }
+        return count
+    }
+
     /// Marks free bits as used.
     func take(_ range: Range<Int>) {
         for bit in range {
@@ -64,7 +82,7 @@ final class BitmapGroup {
         isDirty = true
     }
 
-    /// Undoes ``take(_:)`` for bits nobody saw.
+    /// Undoes ``take(_:)`` for bits nobody saw; nobody has them, and they read as zeros.
     func giveBack(_ range: Range<Int>) {
         for bit in range {
             precondition(isUsed(bit) && !isPending(bit))

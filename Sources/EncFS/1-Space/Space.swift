@@ -4,19 +4,21 @@ import SecureBlock
 ///
 /// Used only under the tree lock. Changes belong to the running operation until ``keep()`` or ``undo()``.
 final class Space {
-    let blocks: UInt64
-    let dataStart: UInt64
+    private(set) var blocks: UInt64
+    private(set) var dataStart: UInt64
     /// From here on only tree nodes, and only for operations that free space.
-    let reserveStart: UInt64
+    private(set) var reserveStart: UInt64
     let nodeBlocks: UInt64
-    let bitmapStart: UInt64
+    private(set) var bitmapStart: UInt64
+    /// Where new places may be: all that is not at a fixed place, and less while a resize empties the rest.
+    private(set) var bounds: Bounds
 
     /// Free blocks of every group, as in the group table; freed ones count once committed.
-    private(set) var freeCounts: [UInt32]
-    private(set) var freeBlocks: UInt64
+    var freeCounts: [UInt32]
+    var freeBlocks: UInt64
     private(set) var pendingBlocks: UInt64 = 0
-    private var groups: [BitmapGroup?]
-    private var loadedCount = 0
+    var groups: [BitmapGroup?]
+    var loadedCount = 0
     /// Where the next file that has no place yet goes.
     private var dataCursor: UInt64
     /// Where the next node goes: nodes gather at low addresses, apart from data.
@@ -25,7 +27,7 @@ final class Space {
     private var taken: [Range<UInt64>] = []
     private var released: [Range<UInt64>] = []
 
-    private static let groupBlocks = Superblock.groupBlocks
+    static let groupBlocks = Superblock.groupBlocks
     /// Bitmap blocks kept in memory (4 KiB each) beside changed ones.
     private static let loadedLimit = 2048
 
@@ -35,11 +37,41 @@ final class Space {
         reserveStart = superblock.reserveStart
         nodeBlocks = superblock.nodeBlocks
         bitmapStart = superblock.bitmapStart
+        bounds = Bounds(superblock)
         self.freeCounts = freeCounts
         freeBlocks = freeCounts.reduce(0) { $0 + UInt64($1) }
         groups = Array(repeating: nil, count: freeCounts.count)
         nodeCursor = superblock.dataStart
         dataCursor = superblock.dataStart + (superblock.reserveStart - superblock.dataStart) / 32
+    }
+
+    /// Where new places may be.
+    struct Bounds: Equatable {
+        var dataStart: UInt64
+        var reserveStart: UInt64
+        var end: UInt64
+
+        init(_ superblock: Superblock) {
+            dataStart = superblock.dataStart
+            reserveStart = superblock.reserveStart
+            end = superblock.blocks
+        }
+    }
+
+    /// Keeps new places within `bounds` from now on.
+    func restrict(to bounds: Bounds) {
+        self.bounds = bounds
+        dataCursor = min(max(dataCursor, bounds.dataStart), bounds.reserveStart)
+        nodeCursor = min(max(nodeCursor, bounds.dataStart), bounds.reserveStart)
+    }
+
+    /// Takes over the layout of a superblock of another size; ``groups`` and ``freeCounts`` are the caller's to adapt.
+    func adopt(_ superblock: Superblock) {
+        blocks = superblock.blocks
+        dataStart = superblock.dataStart
+        reserveStart = superblock.reserveStart
+        bitmapStart = superblock.bitmapStart
+        restrict(to: Bounds(superblock))
     }
 
     // MARK: groups
@@ -86,7 +118,7 @@ final class Space {
                 } else {
                     freed.append(range)
                 }
-                nodeCursor = min(nodeCursor, max(dataStart, range.lowerBound))
+                nodeCursor = min(nodeCursor, max(bounds.dataStart, range.lowerBound))
             }
             let before = freeCounts[group.number]
             freeBlocks = freeBlocks - UInt64(before) + UInt64(group.free)
@@ -170,15 +202,15 @@ final class Space {
 
     /// Takes a run of up to `wanted` blocks for data, at `goal` if that is free.
     func takeData(wanted: UInt64, goal: UInt64?) throws(TreeError) -> Range<UInt64> {
-        if let goal, goal >= dataStart, goal < reserveStart {
+        if let goal, goal >= bounds.dataStart, goal < bounds.reserveStart {
             let group = try group(Int(goal / Self.groupBlocks))
-            let bits = bits(of: group, in: goal..<reserveStart)
+            let bits = bits(of: group, in: goal..<bounds.reserveStart)
             let end = group.nextUsed(in: bits.lowerBound..<min(bits.upperBound, bits.lowerBound + Int(wanted)))
             if end > bits.lowerBound { return take(group, bits.lowerBound..<end) }
         }
         var best: (group: BitmapGroup, bits: Range<Int>)?
         var visited = 0
-        for region in [dataCursor..<reserveStart, dataStart..<dataCursor] {
+        for region in [dataCursor..<bounds.reserveStart, bounds.dataStart..<dataCursor] {
             var position = region.lowerBound
             while position < region.upperBound {
                 let number = Int(position / Self.groupBlocks)
@@ -198,8 +230,8 @@ final class Space {
         let range = take(best.group, best.bits)
         // Leave a stretch behind a large write, so that files written side by side do not interleave.
         let window = wanted >= 32 ? min(1024, blocks / 64) : 0
-        dataCursor = min(max(range.upperBound, range.lowerBound + window), reserveStart)
-        if dataCursor >= reserveStart { dataCursor = dataStart }
+        dataCursor = min(max(range.upperBound, range.lowerBound + window), bounds.reserveStart)
+        if dataCursor >= bounds.reserveStart { dataCursor = bounds.dataStart }
         return range
     }
 
@@ -225,8 +257,8 @@ final class Space {
     /// Takes the place of one node, aligned to its size.
     /// - Parameter mayUseReserve: for operations that free space.
     func takeNode(mayUseReserve: Bool) throws(TreeError) -> UInt64 {
-        var regions = [nodeCursor..<reserveStart, dataStart..<min(nodeCursor, reserveStart)]
-        if mayUseReserve { regions.append(reserveStart..<blocks) }
+        var regions = [nodeCursor..<bounds.reserveStart, bounds.dataStart..<min(nodeCursor, bounds.reserveStart)]
+        if mayUseReserve { regions.append(bounds.reserveStart..<bounds.end) }
         for (index, region) in regions.enumerated() {
             var position = region.lowerBound
             while position < region.upperBound {

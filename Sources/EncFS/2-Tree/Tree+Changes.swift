@@ -142,4 +142,18 @@ extension Tree {
         }
         return false
     }
+
+    /// Gives a node another place.
+    /// - Parameter parent: the interior node above it and the item there that names it; `nil` for the root.
+    func relocate(_ node: Node, below parent: (node: Node, index: Int)?) throws(TreeError) {
+        let moved = try makeNode(level: node.level)
+        for index in 0..<node.count { moved.append(node.key(index), node.value(index)) }
+        if let parent {
+            touch(parent.node, item: parent.index)
+            StoredNumbers.encode([moved.address]).withUnsafeBytes { parent.node.overwrite(at: parent.index, $0) }
+        } else {
+            setRoot(moved.address, level: moved.level)
+        }
+        try kill(node)
+    }
 }

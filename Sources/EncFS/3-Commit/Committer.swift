@@ -76,6 +76,19 @@ final class Committer: Sendable {
     /// Orders a commit of all that was done before this call.
     /// - Parameter dataOnly: times that changed alone may stay behind.
     func order(dataOnly: Bool = false) throws(VFSError) -> any DurabilityTicket {
+        try order(dataOnly: dataOnly, isForced: false) {}
+    }
+
+    /// Orders a commit in any case.
+    /// - Parameter alone: done while the gate keeps every operation away, before what is dirty then is written. Where it
+    ///   fails, writing ends.
+    func order(alone: () throws(DeviceError) -> Void) throws(VFSError) -> any DurabilityTicket {
+        try order(dataOnly: false, isForced: true, alone)
+    }
+
+    private func order(
+        dataOnly: Bool, isForced: Bool, _ alone: () throws(DeviceError) -> Void
+    ) throws(VFSError) -> any DurabilityTicket {
         let arrival = progress.withLock { $0.begun }
         turn.lock()
         defer { turn.unlock() }
@@ -83,8 +96,9 @@ final class Committer: Sendable {
             let covering = dataOnly ? progress.ordered : progress.orderedWhole
             return (covering > arrival ? progress.ticket : nil, progress.ticket)
         }
-        if let shared { return shared }
-        let isIdle = !isChanged.load(ordering: .acquiring) && (dataOnly || !table.hasPendingTimes)
+        if !isForced, let shared { return shared }
+        let isIdle =
+            !isForced && !isChanged.load(ordering: .acquiring) && (dataOnly || !table.hasPendingTimes)
         if isIdle {
             if let last { return last }
             return ImmediateTicket()
@@ -100,6 +114,7 @@ final class Committer: Sendable {
             try writeAhead(after: last)
             gate.lockExclusive()
             defer { gate.unlock() }
+            try alone()
             try writeRest(after: last)
             let commit = try device.commit()
             isChanged.store(false, ordering: .releasing)

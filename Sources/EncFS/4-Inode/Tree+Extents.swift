@@ -85,7 +85,7 @@ extension Tree {
     }
 
     /// Adds an extent where none is, joining it with its neighbours.
-    private func add(_ number: UInt64, _ new: Extent) throws(TreeError) {
+    func add(_ number: UInt64, _ new: Extent) throws(TreeError) {
         var extent = new
         if extent.fileBlock > 0, let before = try lastExtent(number, upTo: extent.fileBlock - 1),
             before.fileEnd == extent.fileBlock, before.first + before.count == extent.first,

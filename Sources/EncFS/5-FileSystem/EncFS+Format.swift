@@ -53,7 +53,7 @@ extension EncFS {
         }
     }
 
-    private static func firstBitmap(group: UInt64, _ superblock: Superblock) -> (stored: [UInt8], free: UInt32) {
+    static func firstBitmap(group: UInt64, _ superblock: Superblock) -> (stored: [UInt8], free: UInt32) {
         let nodeBlocks = superblock.nodeBlocks
         var bytes = [UInt8](repeating: 0, count: blockBytes)
         var used: UInt32 = 0

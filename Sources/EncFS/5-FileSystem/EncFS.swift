@@ -20,7 +20,7 @@ import VFS
 /// fails, ends writing: what is in memory stays readable, every change is `EROFS`, and mounting again shows the last
 /// commit.
 ///
-/// **Locks**, in this order: ``Committer/gate``, an inode's lock, the tree lock (``MetadataStore``), the inode table. No
+/// **Locks**, in this order: ``layoutLock``, ``Committer/gate``, an inode's lock, the tree lock (``MetadataStore``), the inode table. No
 /// device I/O happens under the tree lock.
 public final class EncFS: FileSystem {
     /// What ``format(_:_:)`` makes.
@@ -55,6 +55,8 @@ public final class EncFS: FileSystem {
     let committer: Committer
     let timer: CommitTimer
     let latch: Latch
+    /// Held exclusively by a resize, shared by operations that give extents another place in the order of items.
+    let layoutLock = SharedLock()
     let nameHash: NameHash
     /// Bits of a name's hash in use; tests narrow it to make collisions.
     let nameHashMask: UInt64
