@@ -92,7 +92,17 @@ public struct VolumeSummary: Sendable {
                 }
                     ?? (status.wasAnchored ? "NOT GIVEN, though the volume has one" : "NONE")
             ),
+            ("anchor window", exposedWindow),
         ] + status.keySlots.filter { $0.state != .empty }.map { ("key slot \($0.slot)", $0.state.words) }
+    }
+
+    /// What of the acknowledged the host could undo unnoticed: at most by the policy, and now.
+    private var exposedWindow: String {
+        guard status.wasAnchored || status.anchor != nil else { return "everything: there is no anchor" }
+        guard !status.anchorPolicy.isEveryCommit else { return "none: every commit is confirmed" }
+        return status.exposedCommits == 0
+            ? "\(status.anchorPolicy); now none"
+            : "\(status.anchorPolicy); now \(status.exposedCommits) commits of the last \(status.exposedMilliseconds) ms"
     }
 
     public func text(volume: String) -> String {
@@ -133,6 +143,12 @@ extension VolumeSummary {
             "anchor": status.anchor.map { .string($0) } ?? .null,
             "wasAnchored": .bool(status.wasAnchored),
             "anchoredCommit": status.anchoredCommit.map { .number($0.rawValue) } ?? .null,
+            "anchorWindow": [
+                "milliseconds": .number(UInt64(status.anchorPolicy.milliseconds)),
+                "commits": .number(UInt64(status.anchorPolicy.commits)),
+                "exposedCommits": .number(UInt64(status.exposedCommits)),
+                "exposedMilliseconds": .number(status.exposedMilliseconds),
+            ],
             "keySlots": .array(
                 status.keySlots.map { ["slot": .number(UInt64($0.slot)), "kind": .string($0.state.words)] }),
             "damagedSuperblocks": .array(status.damagedSuperblocks.map { .number(UInt64($0)) }),

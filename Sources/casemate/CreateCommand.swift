@@ -62,6 +62,7 @@ struct CreateCommand: ParsableCommand {
             options.segmentBytes = Int(segmentSize.bytes)
             options.sparePerMille = spare * 10
             if let cipher { options.cipher = cipher }
+            options.anchorPolicy = secrets.anchorWindow ?? .everyCommit
             try access.create(on: host, options, credential, owner: (getuid(), getgid()))
         } catch {
             host.close()

@@ -23,6 +23,15 @@ struct SecretArguments: ParsableArguments {
             valueName: "anchor"))
     var anchor: AnchorSource?
 
+    @Option(
+        name: .customLong("anchor-window"),
+        help: ArgumentHelp(
+            """
+            How far the anchor may lag behind what was synced: every (not at all), a time such as 500ms or 2s, a number of \
+            commits, or both with a comma between. What it lags by, the host can undo unnoticed. create remembers it.
+            """, valueName: "window"))
+    var anchorWindow: AnchorPolicy?
+
     func validate() throws {
         if passphraseFile != nil, keyFile != nil {
             throw ValidationError("Give --passphrase-file or --key-file, not both.")
@@ -39,6 +48,10 @@ struct SecretArguments: ParsableArguments {
 extension AnchorSource: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }
     public var defaultValueDescription: String { description }
+}
+
+extension AnchorPolicy: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
 }
 
 extension CipherSuite: ExpressibleByArgument {

@@ -9,11 +9,14 @@ struct VolumeAccess {
     let source: CredentialSource
     /// `none` was said, or nothing (`nil`): a volume that has an anchor then opens only in the first case.
     let anchorSource: AnchorSource?
+    /// How far the anchor may lag; `nil`: as the volume says.
+    let anchorWindow: AnchorPolicy?
 
     init(path: String, _ secrets: SecretArguments) {
         self.path = path
         source = secrets.source()
         anchorSource = secrets.anchor
+        anchorWindow = secrets.anchorWindow
     }
 
     func credential(twice: Bool = false) throws(CommandFailure) -> Credential {
@@ -32,6 +35,7 @@ struct VolumeAccess {
     var deviceOptions: DeviceOptions {
         var options = DeviceOptions()
         options.acceptsMissingAnchor = anchorSource == AnchorSource.none
+        options.anchorPolicy = anchorWindow
         return options
     }
 

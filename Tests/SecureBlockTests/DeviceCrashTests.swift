@@ -14,8 +14,12 @@ private final class Workload {
     private var generator: SeededGenerator
     private var value: UInt64 = 0
     private let cipher: CipherSuite
+    private let policy: AnchorPolicy
 
-    init(seed: UInt64, usesAnchor: Bool, cipher: CipherSuite = .aes256GCM) {
+    init(
+        seed: UInt64, usesAnchor: Bool, cipher: CipherSuite = .aes256GCM, policy: AnchorPolicy = .everyCommit
+    ) {
+        self.policy = policy
         generator = SeededGenerator(seed)
         self.usesAnchor = usesAnchor
         self.cipher = cipher
@@ -30,7 +34,7 @@ private final class Workload {
     func run(steps: Int, model start: [UInt64]? = nil) throws {
         var model = start ?? [UInt64](repeating: 0, count: blocks)
         let device = try DeviceTesting.open(
-            host, anchor: usesAnchor ? anchor : nil, checkpointInterval: 24 * blockBytes)
+            host, anchor: usesAnchor ? anchor : nil, checkpointInterval: 24 * blockBytes, anchorPolicy: policy)
         states[device.status.commit.rawValue] = model
         host.mark(device.status.commit.rawValue)
         var tickets: [any CommitTicket] = []
@@ -119,6 +123,25 @@ private final class Workload {
         }
         #expect(images > 500)
         print("crash images of seed \(seed), anchor \(usesAnchor): \(images)")
+    }
+
+    /// With an anchor that may lag: every crash opens, loses nothing that was acknowledged, and leaves no more commits
+    /// exposed than the policy says.
+    @Test func everyCrashStaysInsideTheAnchorsWindow() throws {
+        let workload = Workload(seed: 6, usesAnchor: true, policy: AnchorPolicy(commits: 3))
+        try workload.prepare()
+        let created = workload.host.eventCount
+        try workload.run(steps: 30)
+        workload.states[1] = [UInt64](repeating: 0, count: workload.blocks)
+        var most = 0
+        for event in created..<workload.host.eventCount {
+            for image in workload.host.crashImages(at: event, CrashPolicy.thorough(seed: 6)) {
+                let floor = image.lastMark ?? 1, anchored = image.anchor?.sequence.rawValue ?? 0
+                most = max(most, workload.states.keys.count { $0 > anchored && $0 <= floor })
+                try workload.check(image, floor: floor, label: "event \(event)")
+            }
+        }
+        #expect((2...3).contains(most))
     }
 
     /// The same, shorter, for the other cipher suites.

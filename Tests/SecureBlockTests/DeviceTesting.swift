@@ -32,9 +32,10 @@ enum DeviceTesting {
 
     static func open(
         _ host: any BlockHost, anchor: (any Anchor)? = nil, mode: OpenMode = .readWrite,
-        checkpointInterval: Int? = nil, background: Bool = false
+        checkpointInterval: Int? = nil, background: Bool = false, anchorPolicy: AnchorPolicy? = nil
     ) throws -> SecureDevice {
         var options = DeviceOptions()
+        options.anchorPolicy = anchorPolicy
         options.maintenance = background ? .background : .inline
         options.checkpointIntervalBytes = checkpointInterval
         return try SecureDevice.open(host, credential: keyFile(), anchor: anchor, mode: mode, options: options)

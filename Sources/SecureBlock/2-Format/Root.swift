@@ -74,6 +74,7 @@ package struct Root: Hashable, Sendable {
     package var sparePerMille: UInt32 = 0
     /// Blocks that the log had taken in all its life, up to and including ``commit``.
     package var logBlocks: UInt64 = 0
+    package var anchorPolicy = AnchorPolicy.everyCommit
 
     package init(
         number: UInt64, epoch: Tag, epochIndex: UInt32, commit: Commit, timeMilliseconds: UInt64, anchored: Commit?,
@@ -133,6 +134,7 @@ package struct Root: Hashable, Sendable {
         historyPolicy.write(to: &writer)
         writer.u32(sparePerMille)
         writer.u64(logBlocks)
+        anchorPolicy.write(to: &writer)
         writer.zeros(upTo: Self.payloadBytes)
     }
 
@@ -176,6 +178,7 @@ package struct Root: Hashable, Sendable {
         historyPolicy = try HistoryPolicy(parsing: &reader)
         sparePerMille = try reader.u32()
         logBlocks = try reader.u64()
+        anchorPolicy = try AnchorPolicy(parsing: &reader)
         guard commit.sequence <= Layout.maximumSequence, recoveredFrom.sequence <= Layout.maximumSequence,
             logicalBlocks > 0, logicalBlocks <= Layout.maximumLogicalBlocks,
             segmentCount > 0, UInt64(segmentCount) <= Layout.maximumSegments,

@@ -18,7 +18,11 @@ final class DeviceMonitor: @unchecked Sendable {
         work.initialize(to: pthread_cond_t())
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
-        pthread_cond_init(work, nil)
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(work, &attributes)
+        pthread_condattr_destroy(&attributes)
     }
 
     deinit {
@@ -37,6 +41,19 @@ final class DeviceMonitor: @unchecked Sendable {
     func broadcast() { pthread_cond_broadcast(condition) }
     /// As ``wait()``, for the maintenance thread: it sleeps through broadcasts, which come with every commit.
     func waitForWork() { pthread_cond_wait(work, mutex) }
+    /// As ``waitForWork()``, for so long at most.
+    func waitForWork(milliseconds: UInt64) {
+        var until = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &until)
+        let bounded = min(milliseconds, 1 << 32)
+        until.tv_sec += Int(bounded / 1000)
+        until.tv_nsec += Int(bounded % 1000) * 1_000_000
+        if until.tv_nsec >= 1_000_000_000 {
+            until.tv_sec += 1
+            until.tv_nsec -= 1_000_000_000
+        }
+        pthread_cond_timedwait(work, mutex, &until)
+    }
     func signalWork() { pthread_cond_signal(work) }
 
     @inline(__always)

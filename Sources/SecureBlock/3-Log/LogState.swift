@@ -33,6 +33,9 @@ struct LogState {
     var acknowledged: Root.Commit
     /// What the anchor holds, as far as we know; `nil` without one.
     var anchored: Root.Commit?
+    /// How far the anchor may lag, and how far it does.
+    var anchorPolicy = AnchorPolicy.everyCommit
+    var exposure = AnchorExposure()
     /// Discards that wait to become a record.
     var discards: [RecordEntry] = []
     /// Something changed since the last commit was ordered.

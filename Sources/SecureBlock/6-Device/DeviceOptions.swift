@@ -10,6 +10,8 @@ public struct VolumeOptions: Sendable {
     public var history = HistoryPolicy.none
     /// How everything on the volume is sealed, for its whole life.
     public var cipher: CipherSuite = .aes256GCM
+    /// How far the anchor may lag; a writer's options may say otherwise.
+    public var anchorPolicy = AnchorPolicy.everyCommit
     public init(logicalBytes: UInt64) { self.logicalBytes = logicalBytes }
 }
 
@@ -39,6 +41,11 @@ public struct DeviceOptions: Sendable {
     public var acceptsMissingAnchor = false
     /// Milliseconds since the epoch, for commit times.
     public var clock: @Sendable () -> UInt64 = systemMilliseconds
+    /// How far the anchor may lag from now on; `nil`: as the volume says. Stored with the next checkpoint. Time bounds
+    /// need ``Maintenance/background``: inline, only calls move the anchor.
+    public var anchorPolicy: AnchorPolicy?
+    /// Milliseconds of a clock that never goes back, for ages.
+    public var monotonicClock: @Sendable () -> UInt64 = monotonicMilliseconds
     public init() {}
 }
 

@@ -13,6 +13,7 @@ struct RecoveredState {
     var logBlocks: UInt64
     /// What the anchor holds.
     var anchored: Root.Commit?
+    var anchorPolicy: AnchorPolicy
 }
 
 extension SecureDevice {
@@ -38,6 +39,7 @@ extension SecureDevice {
             log.retention = state.retention
             log.sparePerMille = state.sparePerMille
             log.logBlocks = state.logBlocks
+            log.anchorPolicy = options.anchorPolicy ?? state.anchorPolicy
             var facts = facts
             facts.recoveredFrom = state.end
             let device = SecureDevice(
@@ -107,5 +109,6 @@ extension SecureDevice {
         try writeCheckpoint(isRecovery: true)
         monitor.locked { isMaintaining = false }
         try awaitDurable(commit.sequence)
+        try monitor.locked { () throws(DeviceError) in try confirmAcknowledged() }
     }
 }

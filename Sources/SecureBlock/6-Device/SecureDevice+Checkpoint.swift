@@ -191,6 +191,7 @@ extension SecureDevice {
         if !isRecovery { try awaitDurable(work.commit.sequence) }
         monitor.lock()
         defer { monitor.unlock() }
+        if !isRecovery { try confirmAcknowledged() }
         let last = log.last.sequence
         while log.isFlushing { monitor.wait() }
         log.isFlushing = true
@@ -215,6 +216,7 @@ extension SecureDevice {
         root.historyPolicy = log.retention.policy
         root.sparePerMille = log.sparePerMille
         root.logBlocks = work.logBlocks
+        root.anchorPolicy = log.anchorPolicy
         return root
     }
 

@@ -73,27 +73,7 @@ extension SecureDevice {
         try awaitWrites(through: log.last.sequence)
         if log.durable < sequence { try flushHost() }
         guard let newest = log.ordered.last(where: { $0.sequence <= log.durable }) else { return }
-        try confirm(newest)
-        log.ordered.removeAll { $0.sequence <= newest.sequence }
-        if log.acknowledged.sequence < newest.sequence { log.acknowledged = newest }
-    }
-
-    /// Moves the anchor to `commit`.
-    private func confirm(_ commit: Root.Commit) throws(DeviceError) {
-        guard let anchor else { return }
-        let volume = context.superblock.volume
-        let expected = log.anchored.map { AnchorValue(volume: volume, sequence: $0.sequence, tag: $0.tag) }
-        if let expected, expected.sequence >= commit.sequence { return }
-        let value = AnchorValue(volume: volume, sequence: commit.sequence, tag: commit.tag)
-        monitor.unlock()
-        var failure: AnchorError?
-        do { try anchor.compareAndSwap(expected: expected, new: value) } catch { failure = error }
-        monitor.lock()
-        if let failure {
-            setLatch("the anchor did not confirm commit \(commit.sequence.rawValue): \(failure)")
-            throw .latched("the anchor did not confirm commit \(commit.sequence.rawValue): \(failure)")
-        }
-        log.anchored = commit
+        try acknowledge(newest, count: log.ordered.count { $0.sequence <= newest.sequence })
     }
 
     /// Makes all writes that completed before this call durable (I5). Call with the monitor held and every record up

@@ -50,7 +50,8 @@ extension SecureDevice {
                 table: SegmentTable(count: Int(geometry.segmentCount)),
                 roots: [(0, SequenceNumber(0)), (0, SequenceNumber(0))],
                 rootCopy: nil, historyHorizon: SequenceNumber(0),
-                sparePerMille: UInt32(options.sparePerMille), logBlocks: 0, anchored: nil)
+                sparePerMille: UInt32(options.sparePerMille), logBlocks: 0, anchored: nil,
+                anchorPolicy: options.anchorPolicy)
             state.retention.policy = options.history
             _ = try begin(context, state, mode: .readWrite, options: deviceOptions, anchor: anchor, facts: facts)
             // The superblocks come last: before them, this is no volume.

@@ -14,7 +14,7 @@ extension SecureDevice {
     private func maintain() {
         while true {
             monitor.lock()
-            while !maintenanceIsDue, !maintenanceStops { monitor.waitForWork() }
+            while !maintenanceIsDue, !maintenanceStops { waitForMaintenance() }
             if maintenanceStops {
                 monitor.unlock()
                 return
@@ -27,6 +27,14 @@ extension SecureDevice {
                 monitor.broadcast()
             }
         }
+    }
+
+    /// Sleeps until there may be something to do, and moves the anchor when its time has come. Monitor held.
+    private func waitForMaintenance() {
+        guard let delay = anchorDelayMilliseconds else { return monitor.waitForWork() }
+        guard delay == 0 else { return monitor.waitForWork(milliseconds: delay) }
+        // A failure has latched the device, which is what everybody hears of.
+        do throws(DeviceError) { try confirmAcknowledged() } catch { return }
     }
 
     /// Monitor held.
@@ -120,8 +128,8 @@ extension SecureDevice {
         // Where nothing waits for the client's commit, one more commit is the same state, and a checkpoint can be of it.
         let isNew = log.acknowledged.sequence > (log.roots.map(\.commit).max() ?? SequenceNumber(0))
         guard isNew, !log.hasUncommitted else {
-            monitor.unlock()
-            return
+            defer { monitor.unlock() }
+            return try confirmAcknowledged()
         }
         do throws(DeviceError) {
             try withBarrier { () throws(DeviceError) in
@@ -134,5 +142,6 @@ extension SecureDevice {
         }
         monitor.unlock()
         try maintainInline()
+        try monitor.locked { () throws(DeviceError) in try confirmAcknowledged() }
     }
 }

@@ -56,7 +56,8 @@ extension SecureDevice {
             // Written without its anchor, a volume still asks for it next time, and the anchor still fits (I12) if what
             // was recovered is what it last confirmed: so it is, unless a crash came between the flush and the anchor.
             anchored: anchor == nil && newest.anchored != nil
-                ? forward.end : anchored.map { Root.Commit(sequence: $0.sequence, tag: $0.tag) })
+                ? forward.end : anchored.map { Root.Commit(sequence: $0.sequence, tag: $0.tag) },
+            anchorPolicy: newest.anchorPolicy)
         let device = try begin(context, state, mode: mode, options: options, anchor: anchor, facts: facts)
         do { try device.startMaintenance() } catch { throw .host(error) }
         return device
@@ -131,5 +132,6 @@ extension LogState {
                 slots.first { $0.slot == index }.map { (number: $0.root.number, commit: $0.root.commit.sequence) }
                     ?? (number: 0, commit: SequenceNumber(0))
             }, rootCopy: root.previous, recoveredFrom: root.recoveredFrom)
+        anchorPolicy = root.anchorPolicy
     }
 }

@@ -40,6 +40,12 @@ public struct DeviceStatus: Sendable {
     /// The volume was used with an anchor, whether one is given now or not.
     public var wasAnchored: Bool
     public var anchoredCommit: SequenceNumber?
+    /// How far the anchor may lag behind what is acknowledged.
+    public var anchorPolicy: AnchorPolicy
+    /// Acknowledged commits that the anchor does not name yet: what the host could undo unnoticed now.
+    public var exposedCommits: Int
+    /// For how long there have been any.
+    public var exposedMilliseconds: UInt64
 
     public var keySlots: [KeySlotStatus]
     /// The slot that opened the volume.
@@ -74,7 +80,11 @@ extension SecureDevice {
                 epochCount: context.epochs.epochs.count { !$0.isFree },
                 recoveredFrom: facts.recoveredFrom.sequence, cutRecords: facts.cutRecords,
                 anchor: anchor?.description, wasAnchored: log.anchored != nil,
-                anchoredCommit: log.anchored?.sequence, keySlots: keySlots, usedKeySlot: facts.usedKeySlot,
+                anchoredCommit: log.anchored?.sequence,
+                anchorPolicy: log.anchorPolicy, exposedCommits: log.exposure.commits,
+                exposedMilliseconds: log.exposure.commits == 0
+                    ? 0 : options.monotonicClock() &- log.exposure.sinceMilliseconds,
+                keySlots: keySlots, usedKeySlot: facts.usedKeySlot,
                 damagedSuperblocks: facts.damagedSuperblocks, damagedRoots: facts.damagedRoots, latch: latch,
                 counters: log.counters)
         }
