@@ -1,0 +1,170 @@
+/// What can be had of a damaged volume before its log is read: the key, the geometry, and what roots are left.
+struct SalvageSource {
+    let host: any BlockHost
+    let keys: VolumeKeys
+    /// For as many segments as the store has room for; `logicalBlocks` is 0 unless a root says it.
+    var geometry: Geometry
+    /// Root slots that verify, newest first; none without a superblock, which they are bound to.
+    let roots: [Root]
+    let hasSuperblock: Bool
+
+    /// - Parameter segmentBytes: the segment size, where no superblock says it; `nil` to find it from the records.
+    /// - Throws: ``VolumeError`` where there is no key to be had, or nothing to read.
+    init(_ host: any BlockHost, credential: Credential, segmentBytes: Int?) throws(VolumeError) {
+        self.host = host
+        let size: UInt64
+        do { size = try host.byteCount() } catch { throw .host(error) }
+        guard size > 0 else { throw .empty }
+        let copies: SuperblockCopies?
+        var failure = VolumeError.superblocksDamaged
+        do throws(VolumeError) { copies = try SuperblockCopies(host) } catch {
+            switch error {
+            case .notAVolume, .superblocksDamaged: copies = nil
+            default: throw error
+            }
+            failure = error
+        }
+        let named = copies?.sound.map(\.superblock.volume) ?? []
+        keys = try Self.unlock(host, credential, named + Self.volumesOfKeySlots(host), failure)
+        var superblock: Superblock?
+        var digest: [UInt8] = []
+        if let copies {
+            do throws(VolumeError) {
+                let chosen = try copies.authentic(keys)
+                superblock = chosen.superblock
+                digest = chosen.digest
+            } catch {
+                guard error == .superblocksDamaged else { throw error }
+            }
+        }
+        hasSuperblock = superblock != nil
+        let segmentBlocks: Int
+        if let superblock {
+            segmentBlocks = superblock.segmentBlocks
+        } else if let segmentBytes {
+            segmentBlocks = segmentBytes / blockBytes
+            guard segmentBytes % blockBytes == 0, segmentBlocks > 0, segmentBlocks & (segmentBlocks - 1) == 0,
+                Layout.segmentBlocksLog2.contains(UInt8(segmentBlocks.trailingZeroBitCount))
+            else { throw .unsuitableOptions("segments of \(segmentBytes) bytes") }
+        } else {
+            segmentBlocks = try Self.findSegmentSize(host, keys, storeBlocks: size / UInt64(blockBytes))
+        }
+        roots = superblock == nil ? [] : try Self.readRoots(host, keys, digest)
+        let first = Layout.firstSegmentBlock(segmentBlocks: segmentBlocks)
+        let blocks = min(size / UInt64(blockBytes), 1 << 40)
+        let room = blocks > first ? (blocks - first) / UInt64(segmentBlocks) : 0
+        let segments = roots.first.map { min(UInt64($0.segmentCount), room) } ?? min(room, Layout.maximumSegments)
+        guard segments > 0 else {
+            throw .truncated(
+                expectedBytes: (first + UInt64(segmentBlocks)) * UInt64(blockBytes), foundBytes: size)
+        }
+        geometry = Geometry(
+            segmentBlocks: segmentBlocks, segmentCount: UInt32(segments),
+            logicalBlocks: roots.first?.logicalBlocks ?? 0)
+    }
+
+    /// Volume identifiers as key slots have them, the most frequent first.
+    private static func volumesOfKeySlots(_ host: any BlockHost) -> [VolumeIdentifier] {
+        var found: [(volume: VolumeIdentifier, count: Int)] = []
+        let buffer = AlignedBuffer(byteCount: blockBytes)
+        for slot in 0..<Layout.keySlotCount {
+            do {
+                try host.read(at: Layout.keySlot(slot) * UInt64(blockBytes), into: buffer.bytes)
+                let volume = try KeySlot.parse(UnsafeRawBufferPointer(buffer.bytes), slot: slot).volume
+                if let index = found.firstIndex(where: { $0.volume == volume }) {
+                    found[index].count += 1
+                } else {
+                    found.append((volume, 1))
+                }
+            } catch {
+                // A slot that cannot be read or is damaged says nothing; the others may.
+                continue
+            }
+        }
+        return found.sorted { $0.count > $1.count }.map(\.volume)
+    }
+
+    private static func unlock(
+        _ host: any BlockHost, _ credential: Credential, _ volumes: [VolumeIdentifier], _ failure: VolumeError
+    ) throws(VolumeError) -> VolumeKeys {
+        var tried: Set<VolumeIdentifier> = []
+        var failure = failure
+        for volume in volumes where tried.insert(volume).inserted {
+            do throws(VolumeError) {
+                let keyring = try Keyring(host, credential: credential, volume: volume)
+                do { return try VolumeKeys(volumeKey: keyring.volumeKey, volume: volume) } catch {
+                    throw .crypto("\(error)")
+                }
+            } catch { failure = error }
+        }
+        throw failure
+    }
+
+    private static func readRoots(_ host: any BlockHost, _ keys: VolumeKeys, _ digest: [UInt8]) throws(VolumeError)
+        -> [Root]
+    {
+        var roots: [Root] = []
+        let buffer = AlignedBuffer(byteCount: blockBytes)
+        for block in Layout.rootSlots {
+            do {
+                try host.read(at: block * UInt64(blockBytes), into: buffer.bytes)
+                let bytes = UnsafeRawBufferPointer(buffer.bytes)
+                guard let claim = Root.claim(bytes) else { continue }
+                let key = try keys.epochKey(Epoch(identifier: claim.epoch))
+                if let root = try Root.open(
+                    bytes, number: claim.number, epoch: claim.epoch, key, volume: keys.volume,
+                    superblockDigest: digest)
+                {
+                    roots.append(root)
+                }
+            } catch is HostError {
+                continue
+            } catch { throw .crypto("\(error)") }
+        }
+        return roots.sorted { $0.number > $1.number }
+    }
+
+    /// Records looked at before the segment size is taken as found.
+    private static let votes = 16
+
+    /// The segment size that places every record where it says it is. A header verifies for its physical block alone, so
+    /// it can be trusted before this is known.
+    private static func findSegmentSize(_ host: any BlockHost, _ keys: VolumeKeys, storeBlocks: UInt64)
+        throws(VolumeError) -> Int
+    {
+        var sizes = Layout.segmentBlocksLog2.map { 1 << Int($0) }
+        var verified = 0
+        let window = AlignedBuffer(byteCount: 256 * blockBytes), scratch = AlignedBuffer(byteCount: blockBytes)
+        var start = Layout.firstFreeBlock
+        while start < min(storeBlocks, 1 << 40), verified < votes || sizes.count > 1 {
+            let count = min(256, storeBlocks - start)
+            defer { start += count }
+            do {
+                try host.read(at: start * UInt64(blockBytes), into: window.slice(0, Int(count) * blockBytes))
+            } catch {
+                continue
+            }
+            for index in 0..<Int(count) {
+                let block = UnsafeRawBufferPointer(window.slice(index * blockBytes, blockBytes))
+                let place = PhysicalBlock(start + UInt64(index))
+                guard let clear = ClearRecordHeader(block) else { continue }
+                let fitting = sizes.filter { size in
+                    Int(clear.position.block) < size
+                        && Layout.firstSegmentBlock(segmentBlocks: size) + UInt64(clear.position.segment)
+                            * UInt64(size) + UInt64(clear.position.block) == place.rawValue
+                }
+                guard !fitting.isEmpty else { continue }
+                do {
+                    let key = try keys.epochKey(Epoch(identifier: clear.epoch))
+                    guard try RecordHeader.open(block, clear, at: place, key, scratch: scratch.bytes) != nil else {
+                        continue
+                    }
+                } catch { throw .crypto("\(error)") }
+                sizes = fitting
+                verified += 1
+            }
+        }
+        guard verified > 0, let size = sizes.first else { throw .superblocksDamaged }
+        return size
+    }
+}
