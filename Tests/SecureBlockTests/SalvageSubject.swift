@@ -5,7 +5,7 @@ import Testing
 
 /// A volume with a past: several epochs, overwrites, discards, checkpoints, reused segments; and where its parts are.
 struct SalvageSubject {
-    static let blocks: UInt64 = 1500
+    static let blocks: UInt64 = 1100
     var image: SparseBytes
     var model: [UInt64]
     /// Every value that each block ever had at a commit.
@@ -16,7 +16,7 @@ struct SalvageSubject {
     var places: [UInt64: (header: UInt64, data: UInt64)] = [:]
 
     /// - Parameter isClosed: whether the last opening was closed, or ended by a crash.
-    init(seed: UInt64, isClosed: Bool, openings: Int = 3, steps: Int = 120) throws {
+    init(seed: UInt64, isClosed: Bool, openings: Int = 3, steps: Int = 70) throws {
         let host = MemoryBlockHost(), anchor = MemoryAnchor()
         try DeviceTesting.create(host, blocks: Self.blocks, anchor: anchor)
         var generator = SeededGenerator(seed)

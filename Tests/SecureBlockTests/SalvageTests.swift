@@ -20,7 +20,7 @@ import Testing
         return run.report
     }
 
-    @Test(arguments: [1, 2, 3] as [UInt64], [true, false])
+    @Test(arguments: [1, 2] as [UInt64], [true, false])
     func everythingComesBackWithoutRoots(seed: UInt64, isClosed: Bool) throws {
         let subject = try SalvageSubject(seed: seed, isClosed: isClosed)
         let sound = try expectWhole(subject, subject.image, "sound")
@@ -54,11 +54,11 @@ import Testing
     /// Pages of the map gone, all of a level: every block that has a header is found by it.
     @Test(arguments: [0, 1] as [UInt8], [true, false])
     func mapPagesAreRebuiltFromRecords(level: UInt8, isClosed: Bool) throws {
-        for seed in [6, 7] as [UInt64] {
+        for seed in [6] as [UInt64] {
             let subject = try SalvageSubject(seed: seed, isClosed: isClosed)
             var image = subject.image
             let pages = try subject.blocks(of: .mapPage, level: level)
-            // 1500 blocks are three leaves, all of them in the root: there is no level above.
+            // 1100 blocks are three leaves, all of them in the root: there is no level above.
             #expect(pages.isEmpty == (level > 0))
             SalvageSubject.destroy(&image, pages)
             let run = try SalvageRun(image, anchor: subject.anchor)
@@ -84,7 +84,7 @@ import Testing
     }
 
     /// Segments lost at random, with the roots or without.
-    @Test(arguments: 20..<32 as Range<UInt64>)
+    @Test(arguments: 20..<29 as Range<UInt64>)
     func randomSegmentsAreSurvived(seed: UInt64) throws {
         let subject = try SalvageSubject(seed: seed, isClosed: seed % 2 == 0)
         var generator = SeededGenerator(seed)

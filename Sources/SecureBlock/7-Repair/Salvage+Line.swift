@@ -17,7 +17,7 @@ struct SalvageEnd {
             switch entry.kind {
             case .data, .relocation: highest = max(highest, entry.address)
             case .discard, .lost: highest = max(highest, entry.address &+ max(entry.discardCount, 1) &- 1)
-            case .null, .mapPage, .tablePage, .epochPage, .root: break
+            case .null, .mapPage, .tablePage, .epochPage, .snapshotPage, .root: break
             }
         }
     }

@@ -107,6 +107,7 @@ public struct Salvage {
     ) throws(VolumeError) {
         var options = VolumeOptions(logicalBytes: report.logicalBytes)
         options.segmentBytes = geometry.segmentBytes
+        if let spare = map.sparePerMille { options.sparePerMille = Int(spare) }
         try SecureDevice.create(on: target, options, credential: credential)
         let device = try SecureDevice.open(target, credential: credential)
         do throws(VolumeError) {

@@ -13,6 +13,8 @@ final class SalvageMap {
     private var relevant = BlockBitmap()
 
     var lostLeaves: UInt64 { UInt64(base.missing.count) }
+    /// As the volume was planned, where a root says it.
+    var sparePerMille: UInt32? { base.root.map(\.sparePerMille) }
 
     init(
         _ scan: RecordScan, _ survey: EpochSurvey, _ lineage: Lineage, _ base: SalvageBase, _ geometry: Geometry,
@@ -145,7 +147,7 @@ final class SalvageRange {
                 let start = max(entry.address, first), end = min(last, first + UInt64(count))
                 guard start < end else { continue }
                 for block in start..<end { set(block, entry.kind == .lost ? .lost : .none, header.sequence) }
-            case .null, .mapPage, .tablePage, .epochPage, .root: break
+            case .null, .mapPage, .tablePage, .epochPage, .snapshotPage, .root: break
             }
         }
     }
