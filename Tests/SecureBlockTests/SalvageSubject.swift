@@ -76,7 +76,7 @@ struct SalvageSubject {
     func headers() throws -> [RecordHeader] {
         let source = try SalvageSource(
             MemoryBlockHost(contents: image), credential: DeviceTesting.keyFile(), segmentBytes: nil)
-        let scan = RecordScan(source.host, source.geometry, source.keys)
+        let scan = RecordScan(source)
         var headers: [RecordHeader] = []
         try scan.run({ _, _ in }) { headers.append($0) }
         return headers

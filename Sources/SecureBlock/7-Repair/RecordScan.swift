@@ -9,6 +9,7 @@ final class RecordScan {
     let host: any BlockHost
     let geometry: Geometry
     private let keys: VolumeKeys
+    private let suite: CipherSuite
     private var epochKeys: [Tag: SealingKey] = [:]
     private let scratch = AlignedBuffer(byteCount: blockBytes)
     private let plain = AlignedBuffer(byteCount: blockBytes)
@@ -19,10 +20,11 @@ final class RecordScan {
 
     private static let batchCount = 64
 
-    init(_ host: any BlockHost, _ geometry: Geometry, _ keys: VolumeKeys) {
-        self.host = host
-        self.geometry = geometry
-        self.keys = keys
+    init(_ source: SalvageSource) {
+        host = source.host
+        geometry = source.geometry
+        keys = source.keys
+        suite = source.suite
         headers = BlockBitmap()
     }
 
@@ -116,7 +118,7 @@ final class RecordScan {
         do throws(SealError) {
             let known = epochKeys[clear.epoch]
             let key: SealingKey
-            if let known { key = known } else { key = try keys.epochKey(Epoch(identifier: clear.epoch)) }
+            if let known { key = known } else { key = try keys.epochKey(Epoch(identifier: clear.epoch), suite) }
             let header = try RecordHeader.open(
                 block, clear, at: geometry.physical(position), key, scratch: scratch.bytes)
             // Only epochs that are real are remembered: anybody can write names into clear bytes.

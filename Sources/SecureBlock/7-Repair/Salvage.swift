@@ -58,7 +58,7 @@ public struct Salvage {
     private mutating func run(
         _ source: SalvageSource, _ anchor: (any Anchor)?, _ target: any BlockHost, _ newCredential: Credential
     ) throws(VolumeError) {
-        let scan = RecordScan(source.host, source.geometry, source.keys)
+        let scan = RecordScan(source)
         var survey = EpochSurvey()
         try scan.run({ progress(.scanning, $0, $1) }) { header throws(VolumeError) in
             survey.add(header, source.geometry)
@@ -90,7 +90,7 @@ public struct Salvage {
             scan, survey, lineage, base, geometry, pages, end: end.commit,
             lastMissing: end.seen.lastMissing(through: end.commit), newestGenerations: end.newestGenerations)
         report.lostMapPages += map.lostLeaves
-        try fill(target, newCredential, geometry, map)
+        try fill(target, newCredential, geometry, source.suite, map)
     }
 
     private func load(_ anchor: (any Anchor)?, _ source: SalvageSource) throws(VolumeError) -> AnchorValue? {
@@ -103,10 +103,12 @@ public struct Salvage {
 
     /// Creates the new volume and copies into it.
     private mutating func fill(
-        _ target: any BlockHost, _ credential: Credential, _ geometry: Geometry, _ map: SalvageMap
+        _ target: any BlockHost, _ credential: Credential, _ geometry: Geometry, _ suite: CipherSuite,
+        _ map: SalvageMap
     ) throws(VolumeError) {
         var options = VolumeOptions(logicalBytes: report.logicalBytes)
         options.segmentBytes = geometry.segmentBytes
+        options.cipher = suite
         if let spare = map.sparePerMille { options.sparePerMille = Int(spare) }
         try SecureDevice.create(on: target, options, credential: credential)
         let device = try SecureDevice.open(target, credential: credential)

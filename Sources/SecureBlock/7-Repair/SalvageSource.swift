@@ -2,6 +2,7 @@
 struct SalvageSource {
     let host: any BlockHost
     let keys: VolumeKeys
+    let suite: CipherSuite
     /// For as many segments as the store has room for; `logicalBlocks` is 0 unless a root says it.
     var geometry: Geometry
     /// Root slots that verify, newest first; none without a superblock, which they are bound to.
@@ -41,15 +42,16 @@ struct SalvageSource {
         let segmentBlocks: Int
         if let superblock {
             segmentBlocks = superblock.segmentBlocks
-        } else if let segmentBytes {
-            segmentBlocks = segmentBytes / blockBytes
-            guard segmentBytes % blockBytes == 0, segmentBlocks > 0, segmentBlocks & (segmentBlocks - 1) == 0,
-                Layout.segmentBlocksLog2.contains(UInt8(segmentBlocks.trailingZeroBitCount))
-            else { throw .unsuitableOptions("segments of \(segmentBytes) bytes") }
+            suite = superblock.cipherSuite
         } else {
-            segmentBlocks = try Self.findSegmentSize(host, keys, storeBlocks: size / UInt64(blockBytes))
+            var sizes = Layout.segmentBlocksLog2.map { 1 << Int($0) }
+            if let segmentBytes { sizes = sizes.filter { $0 * blockBytes == segmentBytes } }
+            guard !sizes.isEmpty else { throw .unsuitableOptions("segments of \(segmentBytes ?? 0) bytes") }
+            let found = try Self.findFormat(host, keys, sizes, storeBlocks: size / UInt64(blockBytes))
+            segmentBlocks = found.segmentBlocks
+            suite = found.suite
         }
-        roots = superblock == nil ? [] : try Self.readRoots(host, keys, digest)
+        roots = superblock == nil ? [] : try Self.readRoots(host, keys, suite, digest)
         let first = Layout.firstSegmentBlock(segmentBlocks: segmentBlocks)
         let blocks = min(size / UInt64(blockBytes), 1 << 40)
         let room = blocks > first ? (blocks - first) / UInt64(segmentBlocks) : 0
@@ -100,9 +102,9 @@ struct SalvageSource {
         throw failure
     }
 
-    private static func readRoots(_ host: any BlockHost, _ keys: VolumeKeys, _ digest: [UInt8]) throws(VolumeError)
-        -> [Root]
-    {
+    private static func readRoots(
+        _ host: any BlockHost, _ keys: VolumeKeys, _ suite: CipherSuite, _ digest: [UInt8]
+    ) throws(VolumeError) -> [Root] {
         var roots: [Root] = []
         let buffer = AlignedBuffer(byteCount: blockBytes)
         for block in Layout.rootSlots {
@@ -110,7 +112,7 @@ struct SalvageSource {
                 try host.read(at: block * UInt64(blockBytes), into: buffer.bytes)
                 let bytes = UnsafeRawBufferPointer(buffer.bytes)
                 guard let claim = Root.claim(bytes) else { continue }
-                let key = try keys.epochKey(Epoch(identifier: claim.epoch))
+                let key = try keys.epochKey(Epoch(identifier: claim.epoch), suite)
                 if let root = try Root.open(
                     bytes, number: claim.number, epoch: claim.epoch, key, volume: keys.volume,
                     superblockDigest: digest)
@@ -127,12 +129,13 @@ struct SalvageSource {
     /// Records looked at before the segment size is taken as found.
     private static let votes = 16
 
-    /// The segment size that places every record where it says it is. A header verifies for its physical block alone, so
-    /// it can be trusted before this is known.
-    private static func findSegmentSize(_ host: any BlockHost, _ keys: VolumeKeys, storeBlocks: UInt64)
-        throws(VolumeError) -> Int
-    {
-        var sizes = Layout.segmentBlocksLog2.map { 1 << Int($0) }
+    /// The segment size that places every record where it says it is, and the suite that verifies it. A header verifies
+    /// for its physical block alone, so it can be trusted before the size is known.
+    private static func findFormat(
+        _ host: any BlockHost, _ keys: VolumeKeys, _ sizes: [Int], storeBlocks: UInt64
+    ) throws(VolumeError) -> (segmentBlocks: Int, suite: CipherSuite) {
+        var sizes = sizes
+        var suites = CipherSuite.allCases
         var verified = 0
         let window = AlignedBuffer(byteCount: 256 * blockBytes), scratch = AlignedBuffer(byteCount: blockBytes)
         var start = Layout.firstFreeBlock
@@ -154,17 +157,22 @@ struct SalvageSource {
                             * UInt64(size) + UInt64(clear.position.block) == place.rawValue
                 }
                 guard !fitting.isEmpty else { continue }
-                do {
-                    let key = try keys.epochKey(Epoch(identifier: clear.epoch))
-                    guard try RecordHeader.open(block, clear, at: place, key, scratch: scratch.bytes) != nil else {
-                        continue
+                do throws(SealError) {
+                    for suite in suites {
+                        let key = try keys.epochKey(Epoch(identifier: clear.epoch), suite)
+                        guard try RecordHeader.open(block, clear, at: place, key, scratch: scratch.bytes) != nil
+                        else {
+                            continue
+                        }
+                        suites = [suite]
+                        sizes = fitting
+                        verified += 1
+                        break
                     }
                 } catch { throw .crypto("\(error)") }
-                sizes = fitting
-                verified += 1
             }
         }
-        guard verified > 0, let size = sizes.first else { throw .superblocksDamaged }
-        return size
+        guard verified > 0, let size = sizes.first, let suite = suites.first else { throw .superblocksDamaged }
+        return (size, suite)
     }
 }
