@@ -84,7 +84,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "FUSETests",
-            dependencies: ["FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "VFS", "CLinux"],
+            dependencies: [
+                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "SimHost", "VFS", "CLinux",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "CommandTests",

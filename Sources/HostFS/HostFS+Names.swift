@@ -94,7 +94,7 @@ extension HostFS {
     {
         let handsDownGroup = parent.mode & 0o2000 != 0
         let group = handsDownGroup ? parent.group : caller.group
-        var permissions = new.permissions & 0o7777
+        var permissions = new.permissions & 0o7777 & ~(new.umask & 0o777)
         if new.kind == .directory {
             if handsDownGroup { permissions |= 0o2000 }
         } else if permissions & 0o2010 == 0o2010, caller.user != 0, caller.group != group,

@@ -86,11 +86,13 @@ final class Inode: @unchecked Sendable {
 
     /// Under ``lock``.
     func attributesLocked() -> Attributes {
-        Attributes(
+        var attributes = Attributes(
             node: NodeID(rawValue: number), kind: kind, permissions: permissions,
             linkCount: links.load(ordering: .relaxed), owner: owner, group: group, size: size,
             blocks512: UInt64(pages.pageCount) * 8, device: device, accessTime: accessTime,
             modificationTime: modificationTime, changeTime: changeTime, birthTime: birthTime)
+        attributes.mayHaveAccessControlList = !extendedAttributes.isEmpty
+        return attributes
     }
 
     /// Notes an access, as `relatime` does.

@@ -12,13 +12,16 @@ extension MemFS {
             _ = try regularFile(node)
             guard size <= Self.maximumFileBytes else { throw VFSError(.fileTooLarge) }
         }
-        return inode.lock.exclusive {
+        return try inode.lock.exclusive { () throws(VFSError) in
             let now = Timestamp.now
             if let size = change.size {
                 inode.resize(to: size)
                 inode.modificationTime = now
             }
-            if let permissions = change.permissions { inode.permissions = permissions & 0o7777 }
+            if let permissions = change.permissions {
+                inode.permissions = permissions & 0o7777
+                try inode.permissionsChanged()
+            }
             if let owner = change.owner { inode.owner = owner }
             if let group = change.group { inode.group = group }
             if let time = change.accessTime { inode.accessTime = time.resolved(at: now) }

@@ -1,7 +1,7 @@
 public import VFS
 
-/// Extended attributes of the namespaces `user`, `trusted` and `security`, `xattr(7)`. `system` holds access control
-/// lists, which take part in permissions and are not there yet: `ENOTSUP`.
+/// Extended attributes of the namespaces `user`, `trusted` and `security`, `xattr(7)`; of `system` the access control
+/// lists, which ``setAccessControlList(_:of:to:_:)`` ties to permission bits.
 extension MemFS {
     private static let maximumNameBytes = 255
     private static let maximumValueBytes = 65_536
@@ -11,6 +11,7 @@ extension MemFS {
     private func validate(_ name: [UInt8]) throws(VFSError) {
         guard (1...Self.maximumNameBytes).contains(name.count) else { throw VFSError(.outOfRange) }
         guard !name.contains(0) else { throw VFSError(.invalidArgument) }
+        if AccessControlList.isName(name) { return }
         guard let space = ["user.", "trusted.", "security."].first(where: { name.starts(with: $0.utf8) }) else {
             throw VFSError(.notSupported)
         }
@@ -36,23 +37,31 @@ extension MemFS {
         let inode = try inode(node)
         try validate(name)
         guard value.count <= Self.maximumValueBytes else { throw VFSError(.argListTooLong) }
+        if AccessControlList.isName(name) { return try setAccessControlList(name, of: inode, to: value, mode) }
         try inode.lock.exclusive { () throws(VFSError) in
-            let place = inode.extendedAttributes.firstIndex { $0.name == name }
-            if place != nil, mode == .create { throw VFSError(.fileExists) }
-            if place == nil, mode == .replace { throw VFSError(.noSuchAttribute) }
-            guard budget.take(Inode.cost(name, value)) else { throw VFSError(.noSpace) }
-            if let place {
-                budget.give(Inode.cost(name, inode.extendedAttributes[place].value))
-                inode.extendedAttributes[place].value = value
-            } else {
-                let listed = inode.extendedAttributes.reduce(name.count + 1) { $0 + $1.name.count + 1 }
-                guard listed <= Self.maximumListBytes else {
-                    budget.give(Inode.cost(name, value))
-                    throw VFSError(.noSpace)
-                }
-                inode.extendedAttributes.append((name, value))
-            }
+            try set(name, of: inode, to: value, mode)
             inode.changeTime = .now
+        }
+    }
+
+    /// Under the inode's lock, exclusive.
+    func set(
+        _ name: [UInt8], of inode: Inode, to value: [UInt8], _ mode: AttributeWriteMode
+    ) throws(VFSError) {
+        let place = inode.extendedAttributes.firstIndex { $0.name == name }
+        if place != nil, mode == .create { throw VFSError(.fileExists) }
+        if place == nil, mode == .replace { throw VFSError(.noSuchAttribute) }
+        guard budget.take(Inode.cost(name, value)) else { throw VFSError(.noSpace) }
+        if let place {
+            budget.give(Inode.cost(name, inode.extendedAttributes[place].value))
+            inode.extendedAttributes[place].value = value
+        } else {
+            let listed = inode.extendedAttributes.reduce(name.count + 1) { $0 + $1.name.count + 1 }
+            guard listed <= Self.maximumListBytes else {
+                budget.give(Inode.cost(name, value))
+                throw VFSError(.noSpace)
+            }
+            inode.extendedAttributes.append((name, value))
         }
     }
 
@@ -61,6 +70,8 @@ extension MemFS {
         try validate(name)
         try inode.lock.exclusive { () throws(VFSError) in
             guard let place = inode.extendedAttributes.firstIndex(where: { $0.name == name }) else {
+                // acl(5) has no error for taking away a list that is not there.
+                if AccessControlList.isName(name), inode.kind != .symbolicLink { return }
                 throw VFSError(.noSuchAttribute)
             }
             let old = inode.extendedAttributes.remove(at: place)

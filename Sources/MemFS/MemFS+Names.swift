@@ -27,11 +27,15 @@ extension MemFS {
     {
         let parent = try self.directory(directory)
         try validate(new, named: name)
-        let (groupOfParent, parentSetsGroup) = parent.lock.shared {
-            (parent.group, parent.permissions & 0o2000 != 0)
+        let (groupOfParent, parentSetsGroup, defaults) = try parent.lock.shared { () throws(VFSError) in
+            (
+                parent.group, parent.permissions & 0o2000 != 0,
+                try parent.accessControlList(AccessControlList.defaultName)
+            )
         }
         let group = parentSetsGroup ? groupOfParent : caller.group
-        var permissions = new.permissions & 0o7777
+        let inherited = Inheritance(new, under: defaults)
+        var permissions = inherited.permissions
         if new.kind == .directory {
             if parentSetsGroup { permissions |= 0o2000 }
         } else if permissions & 0o2010 == 0o2010, caller.user != 0, caller.group != group,
@@ -50,6 +54,18 @@ extension MemFS {
                 number: newNumber(), new, permissions: permissions, owner: caller.user, group: group,
                 links: name == nil ? 0 : new.kind == .directory ? 2 : 1, parent: parent.number,
                 isUnnamed: name == nil, budget: budget)
+            let lists = [
+                (AccessControlList.accessName, inherited.access),
+                (AccessControlList.defaultName, inherited.defaults),
+            ]
+            do throws(VFSError) {
+                for case (let name, .some(let list)) in lists {
+                    try set(name, of: inode, to: list.attribute, .create)
+                }
+            } catch {
+                if let name { budget.give(entryCost(name)) }
+                throw error
+            }
             inodes.insert(inode)
             if let name {
                 parent.directory.insert(name, inode.number, new.kind)

@@ -66,6 +66,8 @@ public struct Attributes: Hashable, Sendable {
     public var birthTime: Timestamp
     /// As `st_blksize`.
     public var preferredBytes: UInt32
+    /// `false` where there is certainly no access control list: permissions say it all.
+    public var mayHaveAccessControlList = false
 
     public init(
         node: NodeID, kind: NodeKind, permissions: UInt16, linkCount: UInt32, owner: UInt32, group: UInt32,
@@ -117,17 +119,22 @@ public struct Caller: Sendable {
     public static let root = Caller(user: 0, group: 0)
 }
 
-/// What to make. Permissions are already masked by the caller's umask.
+/// What to make.
 public struct NewNode: Sendable {
     public var kind: NodeKind
     public var permissions: UInt16
+    /// Permission bits to leave out, unless the directory has a default access control list, which decides then.
+    public var umask: UInt16
     /// `st_rdev` for device nodes.
     public var device: UInt64
     /// What a symbolic link points to.
     public var target: [UInt8]
-    public init(kind: NodeKind, permissions: UInt16, device: UInt64 = 0, target: [UInt8] = []) {
+    public init(
+        kind: NodeKind, permissions: UInt16, umask: UInt16 = 0, device: UInt64 = 0, target: [UInt8] = []
+    ) {
         self.kind = kind
         self.permissions = permissions
+        self.umask = umask
         self.device = device
         self.target = target
     }

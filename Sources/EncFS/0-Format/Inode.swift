@@ -97,11 +97,13 @@ extension Inode {
     }
 
     func attributes(_ number: UInt64, preferredBytes: UInt32 = 4096) -> Attributes {
-        Attributes(
+        var attributes = Attributes(
             node: NodeID(rawValue: number), kind: kind, permissions: permissions, linkCount: linkCount,
             owner: owner, group: group, size: kind == .directory ? size * 32 : size, blocks512: blocks * 8,
             device: device, accessTime: accessTime, modificationTime: modificationTime, changeTime: changeTime,
             birthTime: birthTime, preferredBytes: preferredBytes)
+        attributes.mayHaveAccessControlList = flags.contains(.hasAttributes)
+        return attributes
     }
 
     /// What an unprivileged write, truncate or chown takes away (`inode(7)`): set-user-ID, and set-group-ID where the

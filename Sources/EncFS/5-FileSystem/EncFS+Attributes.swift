@@ -47,6 +47,7 @@ extension EncFS {
             if record.kind != .directory || permissions & 0o2000 != 0, !caller.belongs(to: record.group) {
                 record.permissions &= ~0o2000
             }
+            try permissionsChanged(tree, number, &record)
         }
         switch change.accessTime {
         case .now: record.accessTime = now

@@ -40,33 +40,41 @@ extension EncFS {
     ) throws(VFSError) {
         try Self.check(name)
         guard value.count <= AttributeItem.maximumValueBytes else { throw VFSError(Self.tooBig) }
+        if AccessControlList.isName(name) { return try setAccessControlList(name, of: node, to: value, mode) }
         let now = Timestamp.now
         try change { tree throws(TreeError) in
-            let inode = node.rawValue
-            var record = try tree.inode(inode, table)
+            var record = try tree.inode(node.rawValue, table)
             try Self.check(name, on: record.kind)
-            var next: UInt64 = 1
-            var nameBytes = 0
-            try forEach(tree, inode) { number, item in
-                next = number + 1
-                nameBytes += item.name.count + 1
-                return true
-            }
-            if let (number, item) = try find(tree, inode, name) {
-                guard mode != .create else { throw .refused(.fileExists) }
-                try remove(tree, inode, number, item)
-            } else {
-                guard mode != .replace else { throw .refused(Self.noData) }
-                guard nameBytes + name.count < 65536 else { throw .refused(.noSpace) }
-            }
-            let isHere = AttributeItem.headerBytes(name: name) + value.count <= tree.maximumValueBytes
-            let item = AttributeItem(name: name, valueBytes: value.count, value: isHere ? value : nil)
-            try tree.insert(ItemKey(inode, .attribute, next), item.stored)
-            if !isHere { try tree.insertPieces(value, inode, .attributePiece, from: next << 8) }
-            record.flags.insert(.hasAttributes)
+            try set(tree, node.rawValue, name, value, mode, &record)
             record.changeTime = now
-            try tree.storeInode(inode, record, table)
+            try tree.storeInode(node.rawValue, record, table)
         }
+    }
+
+    /// Stores an attribute; the caller stores the record.
+    func set(
+        _ tree: Tree, _ inode: UInt64, _ name: [UInt8], _ value: [UInt8], _ mode: AttributeWriteMode,
+        _ record: inout Inode
+    ) throws(TreeError) {
+        var next: UInt64 = 1
+        var nameBytes = 0
+        try forEach(tree, inode) { number, item in
+            next = number + 1
+            nameBytes += item.name.count + 1
+            return true
+        }
+        if let (number, item) = try find(tree, inode, name) {
+            guard mode != .create else { throw .refused(.fileExists) }
+            try remove(tree, inode, number, item)
+        } else {
+            guard mode != .replace else { throw .refused(Self.noData) }
+            guard nameBytes + name.count < 65536 else { throw .refused(.noSpace) }
+        }
+        let isHere = AttributeItem.headerBytes(name: name) + value.count <= tree.maximumValueBytes
+        let item = AttributeItem(name: name, valueBytes: value.count, value: isHere ? value : nil)
+        try tree.insert(ItemKey(inode, .attribute, next), item.stored)
+        if !isHere { try tree.insertPieces(value, inode, .attributePiece, from: next << 8) }
+        record.flags.insert(.hasAttributes)
     }
 
     public func removeExtendedAttribute(_ name: [UInt8], of node: NodeID) throws(VFSError) {
@@ -75,7 +83,10 @@ extension EncFS {
         try change(mayUseReserve: true) { tree throws(TreeError) in
             var record = try tree.inode(node.rawValue, table)
             try Self.check(name, on: record.kind)
-            guard try drop(tree, node.rawValue, name, &record) else { throw .refused(Self.noData) }
+            let isThere = try drop(tree, node.rawValue, name, &record)
+            // acl(5) has no error for taking away a list that is not there.
+            guard isThere || AccessControlList.isName(name) else { throw .refused(Self.noData) }
+            if !isThere { return }
             record.changeTime = now
             try tree.storeInode(node.rawValue, record, table)
         }
@@ -89,7 +100,7 @@ extension EncFS {
     }
 
     /// - Returns: whether there was such an attribute. The caller stores the record.
-    private func drop(
+    func drop(
         _ tree: Tree, _ inode: UInt64, _ name: [UInt8], _ record: inout Inode
     ) throws(TreeError) -> Bool {
         guard let (number, item) = try find(tree, inode, name) else { return false }
@@ -110,7 +121,7 @@ extension EncFS {
         }
     }
 
-    private func find(
+    func find(
         _ tree: Tree, _ inode: UInt64, _ name: [UInt8]
     ) throws(TreeError) -> (number: UInt64, item: AttributeItem)? {
         var found: (UInt64, AttributeItem)?
@@ -137,16 +148,18 @@ extension EncFS {
         }
     }
 
-    /// Namespaces of `xattr(7)`. ACLs are not enforced here, so they are not stored either.
+    /// Namespaces of `xattr(7)`; of `system.` the access control lists alone.
     private static func check(_ name: [UInt8]) throws(VFSError) {
         guard (1...255).contains(name.count) else { throw VFSError(outOfRange) }
+        if AccessControlList.isName(name) { return }
         let spaces = ["user.", "security.", "trusted."]
         guard let space = spaces.first(where: { name.starts(with: $0.utf8) }) else { throw VFSError(.notSupported) }
         guard name.count > space.utf8.count else { throw VFSError(.invalidArgument) }
     }
 
-    /// `user.` belongs to files and directories only.
+    /// `user.` belongs to files and directories only; symbolic links have no permissions to list.
     private static func check(_ name: [UInt8], on kind: NodeKind) throws(TreeError) {
+        if AccessControlList.isName(name), kind == .symbolicLink { throw .refused(.notSupported) }
         if name.starts(with: "user.".utf8), kind != .regular, kind != .directory { throw .refused(.notPermitted) }
     }
 }

@@ -51,7 +51,9 @@ extension EncFS {
             }
             if new.kind == .directory, parent.linkCount >= Self.maximumLinks { throw .refused(.tooManyLinks) }
             let number = store.takeInodeNumber()
-            let inode = newInode(new, in: parent, by: caller, now, isNamed: name != nil)
+            let inherited = try inheritance(tree, new, directory.rawValue, parent)
+            var inode = newInode(new, inherited, in: parent, by: caller, now, isNamed: name != nil)
+            try store(inherited, tree, number, &inode)
             try tree.storeInode(number, inode, table)
             if new.kind == .symbolicLink { try tree.insertPieces(new.target, number, .linkTarget, from: 0) }
             if let name {
@@ -75,9 +77,10 @@ extension EncFS {
 
     /// Ownership as `inode(7)`: a set-group-ID directory passes its group on, and to directories the bit as well.
     private func newInode(
-        _ new: NewNode, in parent: Inode, by caller: Caller, _ now: Timestamp, isNamed: Bool
+        _ new: NewNode, _ inherited: Inheritance, in parent: Inode, by caller: Caller, _ now: Timestamp,
+        isNamed: Bool
     ) -> Inode {
-        var permissions = new.permissions & 0o7777
+        var permissions = inherited.permissions
         var group = caller.group
         if parent.permissions & 0o2000 != 0 {
             group = parent.group
@@ -88,7 +91,7 @@ extension EncFS {
             }
         }
         var inode = Inode(
-            kind: new.kind, permissions: new.kind == .symbolicLink ? 0o777 : permissions,
+            kind: new.kind, permissions: permissions,
             linkCount: !isNamed ? 0 : new.kind == .directory ? 2 : 1, owner: caller.user, group: group,
             accessTime: now, modificationTime: now, changeTime: now, birthTime: now)
         if !isNamed { inode.flags.insert(.madeUnnamed) }

@@ -115,6 +115,12 @@ extension Server {
         want(UInt32(FUSE_CAP_READDIRPLUS), true)
         want(UInt32(FUSE_CAP_READDIRPLUS_AUTO), true)
         want(UInt32(FUSE_CAP_IOCTL_DIR), true)
+        // With lists the kernel checks permissions in any case, and the umask is ours: a default list replaces it.
+        let lists = UInt32(FUSE_CAP_POSIX_ACL) | UInt32(FUSE_CAP_DONT_MASK)
+        if options.checksPermissions, connection.pointee.capable & lists == lists {
+            connection.pointee.want |= lists
+            enforcesLists.store(true, ordering: .releasing)
+        }
         connection.pointee.max_write = UInt32(FUSEOptions.requestBytes)
         connection.pointee.max_read = UInt32(options.maximumReadBytes ?? 0)
         connection.pointee.max_background = 64

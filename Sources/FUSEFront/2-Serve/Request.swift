@@ -28,6 +28,12 @@ struct Request: @unchecked Sendable {
         return Caller(user: context.pointee.uid, group: context.pointee.gid, process: context.pointee.pid)
     }
 
+    /// What a new node is to leave out of its permissions; nothing where the kernel has done so.
+    var umask: UInt16 {
+        guard server.enforcesLists.load(ordering: .acquiring), let context = fuse_req_ctx(raw) else { return 0 }
+        return UInt16(context.pointee.umask & 0o777)
+    }
+
     /// With supplementary groups, which only `/proc` tells: for the few calls where they decide something.
     var callerWithGroups: Caller {
         var caller = caller

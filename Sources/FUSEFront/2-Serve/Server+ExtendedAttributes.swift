@@ -9,7 +9,7 @@ import VFS
 extension Server {
     func extendedAttribute(_ raw: OpaquePointer?, _ node: UInt64, _ name: UnsafePointer<CChar>?, _ size: Int) {
         serve(raw, "getxattr \(node) \(Self.quoted(name)) \(size)") { request throws(VFSError) in
-            let name = try Self.attributeName(name)
+            let name = try attributeName(name)
             let node = nodes.node(node)
             let value = try supported { () throws(VFSError) in try filesystem.extendedAttribute(name, of: node) }
             try Self.reply(value, size, request)
@@ -29,7 +29,7 @@ extension Server {
         _ flags: Int32
     ) {
         serve(raw, "setxattr \(node) \(Self.quoted(name)) \(value.count)") { request throws(VFSError) in
-            let name = try Self.attributeName(name)
+            let name = try attributeName(name)
             let mode: AttributeWriteMode
             switch flags {
             case 0: mode = .createOrReplace
@@ -41,23 +41,28 @@ extension Server {
             try supported { () throws(VFSError) in
                 try filesystem.setExtendedAttribute(name, of: node, to: Array(value), mode)
             }
+            if name == AccessControlList.accessName, request.caller.user != 0 {
+                try filesystem.dropForeignSetGroup(of: node, by: request.callerWithGroups)
+            }
             request.succeed()
         }
     }
 
     func removeExtendedAttribute(_ raw: OpaquePointer?, _ node: UInt64, _ name: UnsafePointer<CChar>?) {
         serve(raw, "removexattr \(node) \(Self.quoted(name))") { request throws(VFSError) in
-            let name = try Self.attributeName(name)
+            let name = try attributeName(name)
             let node = nodes.node(node)
             try supported { () throws(VFSError) in try filesystem.removeExtendedAttribute(name, of: node) }
             request.succeed()
         }
     }
 
-    /// An ACL that nobody enforces must not look stored: `system.` is refused until the kernel is asked to enforce it.
-    private static func attributeName(_ text: UnsafePointer<CChar>?) throws(VFSError) -> [UInt8] {
-        let name = bytes(text)
-        guard !name.starts(with: "system.".utf8) else { throw VFSError(.notSupported) }
+    /// An access control list that nobody enforces must not look stored.
+    private func attributeName(_ text: UnsafePointer<CChar>?) throws(VFSError) -> [UInt8] {
+        let name = Self.bytes(text)
+        guard !name.starts(with: "system.".utf8) || enforcesLists.load(ordering: .acquiring) else {
+            throw VFSError(.notSupported)
+        }
         return name
     }
 

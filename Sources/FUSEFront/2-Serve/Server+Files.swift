@@ -43,7 +43,7 @@ extension Server {
     private func makeOrFind(
         _ name: Name, _ parent: NodeID, _ permissions: UInt16, _ exclusive: Bool, _ request: Request
     ) throws(VFSError) -> Entry {
-        let new = NewNode(kind: .regular, permissions: permissions)
+        let new = NewNode(kind: .regular, permissions: permissions, umask: request.umask)
         do throws(VFSError) {
             return try filesystem.make(new, named: name, in: parent, by: maker(of: new, request))
         } catch {

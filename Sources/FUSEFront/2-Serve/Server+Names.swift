@@ -45,14 +45,16 @@ extension Server {
             guard let kind = mode & S_IFMT == 0 ? .regular : NodeKind(mode: mode) else {
                 throw VFSError(.invalidArgument)
             }
-            let new = NewNode(kind: kind, permissions: UInt16(mode & 0o7777), device: UInt64(device))
+            let new = NewNode(
+                kind: kind, permissions: UInt16(mode & 0o7777), umask: request.umask, device: UInt64(device))
             try make(new, name, parent, request)
         }
     }
 
     func makeDirectory(_ raw: OpaquePointer?, _ parent: UInt64, _ name: UnsafePointer<CChar>?, _ mode: mode_t) {
         serve(raw, "mkdir \(parent) \(Self.quoted(name)) \(String(mode, radix: 8))") { request throws(VFSError) in
-            try make(NewNode(kind: .directory, permissions: UInt16(mode & 0o7777)), name, parent, request)
+            let new = NewNode(kind: .directory, permissions: UInt16(mode & 0o7777), umask: request.umask)
+            try make(new, name, parent, request)
         }
     }
 

@@ -20,6 +20,8 @@ final class Server: Sendable {
     let references = ReferenceTable()
     let committer: Committer
     let privileges = PrivilegeNegotiation()
+    /// The kernel enforces access control lists and leaves the umask to us.
+    let enforcesLists = Atomic<Bool>(false)
     let traits: Traits
     /// Where somebody who unmounts can wait for the filesystem to be closed; `nil` when that could not be set up.
     let closing: ClosingNotice?

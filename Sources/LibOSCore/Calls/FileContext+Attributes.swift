@@ -27,7 +27,7 @@ extension FileContext {
         {
             throw VFSError(.readOnlyFileSystem)
         }
-        try caller.require(access, found.attributes)
+        try namespace.require(access, found.attributes, by: caller)
     }
 
     /// - Throws: as a path walk; `EPERM` for another's file, `ENOTSUP` for a symbolic link, `EROFS`.
@@ -119,7 +119,7 @@ extension FileContext {
         if access == nil, modification == nil { return }
         if !caller.owns(file) {
             guard access == .now, modification == .now else { throw VFSError(.notPermitted) }
-            try caller.require(.write, file)
+            try namespace.require(.write, file, by: caller)
         }
         var change = AttributeChange()
         change.accessTime = access
@@ -134,7 +134,7 @@ extension FileContext {
         let found = try walk(path, at: .currentDirectory, follow: true)
         guard found.attributes.kind != .directory else { throw VFSError(.isDirectory) }
         guard found.attributes.kind == .regular else { throw VFSError(.invalidArgument) }
-        try caller.require(.write, found.attributes)
+        try namespace.require(.write, found.attributes, by: caller)
         try resize(found.reference.node, to: size)
     }
 

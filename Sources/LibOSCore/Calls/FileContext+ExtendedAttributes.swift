@@ -1,7 +1,8 @@
 public import VFS
 
 /// Who may use which extended attributes is `xattr(7)`'s: `user` by the file's permissions, on regular files and
-/// directories only; `trusted` by user 0; `security` readable by all, changed by user 0.
+/// directories only; `trusted` by user 0; `security` readable by all, changed by user 0; access control lists readable by
+/// all, changed by the owner.
 extension FileContext {
     private enum Space { case user, trusted, security, other }
 
@@ -16,7 +17,7 @@ extension FileContext {
         switch space(name) {
         case .user:
             guard file.kind == .regular || file.kind == .directory else { throw VFSError(.noSuchAttribute) }
-            try caller.require(.read, file)
+            try namespace.require(.read, file, by: caller)
         case .trusted: guard caller.isPrivileged else { throw VFSError(.noSuchAttribute) }
         case .security, .other: break
         }
@@ -29,7 +30,7 @@ extension FileContext {
             if file.kind == .directory, file.permissions & 0o1000 != 0, !caller.owns(file) {
                 throw VFSError(.notPermitted)
             }
-            try caller.require(.write, file)
+            try namespace.require(.write, file, by: caller)
         case .trusted, .security: guard caller.isPrivileged else { throw VFSError(.notPermitted) }
         case .other: guard caller.owns(file) else { throw VFSError(.notPermitted) }
         }
@@ -58,7 +59,11 @@ extension FileContext {
     ) throws(VFSError) {
         let found = try walk(path, at: .currentDirectory, follow: follow)
         try requireWriting(name, of: found.attributes)
-        try namespace.setExtendedAttribute(Array(name.utf8), of: found.reference.node, to: value, mode)
+        let name = Array(name.utf8)
+        try namespace.setExtendedAttribute(name, of: found.reference.node, to: value, mode)
+        if name == AccessControlList.accessName {
+            try namespace.dropForeignSetGroup(of: found.reference.node, by: caller)
+        }
     }
 
     /// - Throws: as ``setxattr(_:_:_:_:follow:)``.

@@ -16,13 +16,13 @@ extension FileContext {
     {
         var walk = try startWalk(path, at: base)
         guard case .name(let name) = try walk.toLast() else { throw VFSError(.fileExists) }
-        try caller.require(.execute, walk.attributes)
+        try namespace.require(.execute, walk.attributes, by: caller)
         if let entry = try lookupIfPresent(name, in: walk.place.node) {
             namespace.forget(entry.node, count: 1)
             throw VFSError(.fileExists)
         }
         if walk.endsWithSlash, !directory { throw VFSError(.noSuchFileOrDirectory) }
-        try caller.require([.write, .execute], walk.attributes)
+        try namespace.require([.write, .execute], walk.attributes, by: caller)
         return Parent(walk: walk, name: name)
     }
 
@@ -34,7 +34,7 @@ extension FileContext {
 
     /// - Throws: as a path walk; `EEXIST`, `EACCES`, `ENOSPC`, `EMLINK`, `EROFS`.
     public func mkdir(_ path: Path, permissions: UInt16, at base: Descriptor = .currentDirectory) throws(VFSError) {
-        try makeNode(NewNode(kind: .directory, permissions: permissions & 0o1777 & ~umask), path, at: base)
+        try makeNode(NewNode(kind: .directory, permissions: permissions & 0o1777, umask: umask), path, at: base)
     }
 
     /// Makes a regular file, FIFO, socket or device node.
@@ -51,7 +51,7 @@ extension FileContext {
         case .regular, .fifo, .socket: break
         }
         try makeNode(
-            NewNode(kind: kind, permissions: permissions & 0o7777 & ~umask, device: device), path, at: base)
+            NewNode(kind: kind, permissions: permissions & 0o7777, umask: umask, device: device), path, at: base)
     }
 
     /// Makes a symbolic link at `path` that points to `target`, whether that exists or not.
@@ -97,7 +97,7 @@ extension FileContext {
         guard case .name(let name) = try walk.toLast() else { throw VFSError(.isDirectory) }
         let found = try existing(name, walk)
         if walk.endsWithSlash { throw VFSError(found.kind == .directory ? .isDirectory : .notDirectory) }
-        try caller.requireRemoval(of: found, from: walk.attributes)
+        try namespace.requireRemoval(of: found, from: walk.attributes, by: caller)
         try namespace.remove(name, in: walk.place.node, .nonDirectory)
     }
 
@@ -111,14 +111,14 @@ extension FileContext {
         case .root: throw VFSError(.resourceBusy)
         case .name(let name):
             let found = try existing(name, walk)
-            try caller.requireRemoval(of: found, from: walk.attributes)
+            try namespace.requireRemoval(of: found, from: walk.attributes, by: caller)
             try namespace.remove(name, in: walk.place.node, .directory)
         }
     }
 
     /// What `name` in the directory reached is; its lookup is given back.
     private func existing(_ name: Name, _ walk: PathWalk) throws(VFSError) -> Attributes {
-        try caller.require(.execute, walk.attributes)
+        try namespace.require(.execute, walk.attributes, by: caller)
         let entry = try namespace.lookup(name, in: walk.place.node)
         namespace.forget(entry.node, count: 1)
         return entry.attributes
@@ -144,7 +144,7 @@ extension FileContext {
             throw VFSError(flags.contains(.noReplace) ? .fileExists : .resourceBusy)
         }
         let moved = try existing(oldName, source)
-        try caller.require(.execute, destination.attributes)
+        try namespace.require(.execute, destination.attributes, by: caller)
         let target = try lookupIfPresent(newName, in: destination.place.node)
         if let target { namespace.forget(target.node, count: 1) }
         if target != nil, flags.contains(.noReplace) { throw VFSError(.fileExists) }
@@ -165,14 +165,16 @@ extension FileContext {
         _ moved: Attributes, _ target: Attributes?, _ source: Attributes, _ destination: Attributes,
         _ flags: RenameFlags
     ) throws(VFSError) {
-        try caller.requireRemoval(of: moved, from: source)
+        try namespace.requireRemoval(of: moved, from: source, by: caller)
         if let target {
-            try caller.requireRemoval(of: target, from: destination)
+            try namespace.requireRemoval(of: target, from: destination, by: caller)
         } else {
-            try caller.require([.write, .execute], destination)
+            try namespace.require([.write, .execute], destination, by: caller)
         }
         guard source.node != destination.node else { return }
-        if moved.kind == .directory { try caller.require(.write, moved) }
-        if flags.contains(.exchange), let target, target.kind == .directory { try caller.require(.write, target) }
+        if moved.kind == .directory { try namespace.require(.write, moved, by: caller) }
+        if flags.contains(.exchange), let target, target.kind == .directory {
+            try namespace.require(.write, target, by: caller)
+        }
     }
 }

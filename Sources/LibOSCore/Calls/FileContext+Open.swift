@@ -39,8 +39,8 @@ extension FileContext {
         guard options.writes, !options.contains(.create) else { throw VFSError(.invalidArgument) }
         let found = try walk(path, at: base, follow: true)
         guard found.attributes.kind == .directory else { throw VFSError(.notDirectory) }
-        try caller.require([.write, .execute], found.attributes)
-        let new = NewNode(kind: .regular, permissions: permissions & 0o7777 & ~umask)
+        try namespace.require([.write, .execute], found.attributes, by: caller)
+        let new = NewNode(kind: .regular, permissions: permissions & 0o7777, umask: umask)
         let entry = try namespace.make(new, named: nil, in: found.reference.node, by: caller)
         return try openMade(NodeReference(taking: entry.node, of: namespace), options)
     }
@@ -53,11 +53,11 @@ extension FileContext {
         while true {
             let last = try walk.toLast()
             guard case .name(let name) = last, !walk.endsWithSlash else { throw VFSError(.isDirectory) }
-            try caller.require(.execute, walk.attributes)
+            try namespace.require(.execute, walk.attributes, by: caller)
             guard let entry = try lookupIfPresent(name, in: walk.place.node) else {
                 do throws(VFSError) {
-                    try caller.require([.write, .execute], walk.attributes)
-                    let new = NewNode(kind: .regular, permissions: permissions & 0o7777 & ~umask)
+                    try namespace.require([.write, .execute], walk.attributes, by: caller)
+                    let new = NewNode(kind: .regular, permissions: permissions & 0o7777, umask: umask)
                     let made = try namespace.make(new, named: name, in: walk.place.node, by: caller)
                     return try openMade(NodeReference(taking: made.node, of: namespace), options)
                 } catch {
@@ -105,7 +105,7 @@ extension FileContext {
         }
         var access: Access = options.reads ? .read : []
         if options.writes || options.contains(.truncate) { access.insert(.write) }
-        try caller.require(access, attributes)
+        try namespace.require(access, attributes, by: caller)
         if options.contains(.noAccessTime), !caller.owns(attributes) { throw VFSError(.notPermitted) }
         let handle = try namespace.open(reference.node, options.openFlags)
         let file = OpenFile(reference, attributes.kind, options, handle, in: namespace)

@@ -75,7 +75,7 @@ public final class FileContext: Sendable {
     public func fchdir(_ descriptor: Descriptor) throws(VFSError) {
         let file = try file(descriptor)
         guard file.kind == .directory else { throw VFSError(.notDirectory) }
-        try caller.require(.execute, namespace.attributes(file.node))
+        try namespace.require(.execute, namespace.attributes(file.node), by: caller)
         state.withLock { $0.current = file.reference }
     }
 
@@ -90,7 +90,7 @@ public final class FileContext: Sendable {
     private func searchable(_ path: Path, at base: Descriptor) throws(VFSError) -> NodeReference {
         let found = try walk(path, at: base, follow: true)
         guard found.attributes.kind == .directory else { throw VFSError(.notDirectory) }
-        try caller.require(.execute, found.attributes)
+        try namespace.require(.execute, found.attributes, by: caller)
         return found.reference
     }
 

@@ -76,7 +76,7 @@ struct PathWalk {
 
     private mutating func step(_ component: ArraySlice<UInt8>, follow: Bool) throws(VFSError) {
         guard attributes.kind == .directory else { throw VFSError(.notDirectory) }
-        try caller.require(.execute, attributes)
+        try files.require(.execute, attributes, by: caller)
         if component.elementsEqual(".".utf8) { return }
         if component.elementsEqual("..".utf8) {
             try up()

@@ -28,7 +28,8 @@ struct Subject: Sendable, CustomTestStringConvertible {
         static let exchange = Features(rawValue: 32)
         /// Files may belong to others than this process's user, and device nodes be made.
         static let owners = Features(rawValue: 64)
-        static let all = Features(rawValue: 127)
+        static let accessControlLists = Features(rawValue: 128)
+        static let all = Features(rawValue: 255)
     }
 
     static let all: [Subject] = [
@@ -52,7 +53,7 @@ struct Subject: Sendable, CustomTestStringConvertible {
                 check: { outer.checkInvariants() + files.checkInvariants() })
         },
         Subject(
-            name: "HostFS", features: Features.all.subtracting(isPrivileged ? [.hugeFiles] : [.hugeFiles, .owners])
+            name: "HostFS", features: hostFeatures
         ) {
             let directory = try TemporaryDirectory()
             let files = try HostFS(root: directory.path, readOnly: false)
@@ -62,7 +63,7 @@ struct Subject: Sendable, CustomTestStringConvertible {
         },
         Subject(
             name: "HostFS with few descriptors",
-            features: Features.all.subtracting(isPrivileged ? [.hugeFiles] : [.hugeFiles, .owners])
+            features: hostFeatures
         ) {
             let directory = try TemporaryDirectory()
             let files = try HostFS(root: directory.path, readOnly: false, descriptorLimit: 2)
@@ -108,6 +109,10 @@ struct Subject: Sendable, CustomTestStringConvertible {
                 }
             })
     }
+
+    /// The host keeps its own lists, if any.
+    private static let hostFeatures = Features.all.subtracting(
+        isPrivileged ? [.hugeFiles, .accessControlLists] : [.hugeFiles, .accessControlLists, .owners])
 
     /// Whether tests may make device nodes and give files away on the host.
     static let isPrivileged = geteuid() == 0
