@@ -151,6 +151,7 @@ import Testing
             try again.checkInvariants()
             try again.close()
         }
-        #expect(failures > 0 || call == .write)
+        // A write is tried again, and so is space for the next segment.
+        #expect(failures > 0 || call == .write || call == .allocate)
     }
 }

@@ -5,7 +5,7 @@
 ///      2  pins         u16    snapshots that need what is in it
 ///      4  generation   u32    how often it was taken into use
 ///      8  epoch index  u32    whose key its blocks are sealed under
-///     12  live         u32    blocks that the map points to
+///     12  live         u32    blocks that the map points to; in the stream of pages, pages of the map
 ///     16  last death   u64    sequence of the record that last took a live block away
 ///     24  last record  u64    sequence of its last record
 package struct SegmentEntry: Hashable, Sendable {
@@ -43,7 +43,8 @@ package struct SegmentEntry: Hashable, Sendable {
         generation = Generation(try reader.u32())
         epochIndex = try reader.u32()
         live = try reader.u32()
-        guard live <= 1 << UInt32(Layout.segmentBlocksLog2.upperBound) else {
+        // Both a dead user's blocks, whose deaths are yet to be replayed, and its pages may be counted.
+        guard live <= 2 << UInt32(Layout.segmentBlocksLog2.upperBound) else {
             throw .unexpected(field: "live blocks of a segment", position: start)
         }
         lastDeath = SequenceNumber(try reader.u64())

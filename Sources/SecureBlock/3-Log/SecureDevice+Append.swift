@@ -16,7 +16,7 @@ extension SecureDevice {
     func reserved(_ allowance: Allowance) -> Int {
         switch allowance {
         case .data: 8 + min(Int(context.geometry.segmentCount) / 128, 8) + checkpointReserve
-        case .cleaning: 4 + checkpointReserve
+        case .cleaning: 2 + checkpointReserve
         case .metadata: 0
         }
     }
@@ -26,7 +26,7 @@ extension SecureDevice {
     var checkpointReserve: Int {
         let segmentBlocks = context.geometry.segmentBlocks, record = context.geometry.recordBlocks
         var pages = map.dirtyCount + table.dirtyCount
-        if let checkpoint { pages += checkpoint.mapPages.count + checkpoint.tablePages.count }
+        if let checkpoint { pages += checkpoint.mapPages.count + table.frozenCount }
         pages += min(pages, map.tree.interiorCount + table.tree.interiorCount)
         return pages / (segmentBlocks - (segmentBlocks + record - 1) / record)
     }
@@ -62,30 +62,27 @@ extension SecureDevice {
             log.streams[index].at = LogPosition(segment: entered.segment, block: 0)
             log.streams[index].generation = entered.generation
             log.streams[index].next = next
-            if old != entered.segment { table[volatile: old].holds.remove(.stream) }
+            if old != entered.segment { table.setHeld(old, false) }
         }
         let stream = log.streams[index]
         let record = log.idle.popLast() ?? RecordBuffer(capacity: context.geometry.recordBlocks - 1)
         record.begin(
             id, at: stream.at, stream.generation, epochIndex: log.epochIndex, next: stream.next,
             segmentBlocks: blocks)
-        table[volatile: stream.at.segment].recordsInMemory += 1
+        table.recordBegan(stream.at.segment)
         log.streams[index].open = record
     }
 
     /// Takes a segment into use for `id` (I7): generation, epoch and host space are settled before anything is sealed.
     func takeSegment(_ id: StreamID, _ allowance: Allowance) throws(DeviceError) -> SegmentReference {
-        let found = table.candidates(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
-        if available(found) <= lowWater {
+        if reusableNow <= lowWater {
             log.commitWanted = true
             cleaningIsDue = true
             monitor.signalWork()
         }
-        guard available(found) > reserved(allowance) else { throw .noSpace }
-        if allowance == .data, found.backed < Self.backedReserve + 1 {
-            guard try backSegments(found) else { throw .noSpace }
-        }
-        guard let segment = try backedChoice(found) else { throw .noSpace }
+        guard reusableNow > reserved(allowance) else { throw .noSpace }
+        if allowance == .data { guard try backSegments() else { throw .noSpace } }
+        guard let segment = try backedChoice() else { throw .noSpace }
         var entry = table[segment]
         if entry.state == .used {
             log.historyHorizon = max(log.historyHorizon, entry.lastDeath, entry.lastRecord)
@@ -96,35 +93,29 @@ extension SecureDevice {
         entry.epochIndex = log.epochIndex
         table[segment] = entry
         log.segmentOrder += 1
-        table[volatile: segment].holds.insert(.stream)
-        table[volatile: segment].order = log.segmentOrder
-        table[volatile: segment].evacuations = 0
+        table.taken(segment, order: log.segmentOrder)
         return SegmentReference(segment: segment, generation: entry.generation)
     }
 
-    /// Segments that commits and checkpoints can have although the host has no more space.
-    private static let backedReserve = 4
-
-    /// How many segments can be taken: while the host is full, only those whose space it has given.
-    func available(_ candidates: SegmentTable.Candidates) -> Int {
-        log.hostIsFull ? candidates.backed : candidates.reusable
-    }
+    /// Segments that have their space before data may take one: what data must leave to others, so that a host that gives
+    /// no more is no worse than a volume that has no more.
+    private var backedReserve: Int { reserved(.data) }
 
     /// Gets space for segments ahead, so that data never takes the last that commits would need.
     /// - Returns: `false` when the host has none.
     @discardableResult
-    func backSegments(_ found: SegmentTable.Candidates) throws(DeviceError) -> Bool {
-        for segment in found.unbacked.prefix(Self.backedReserve + 1) {
+    func backSegments() throws(DeviceError) -> Bool {
+        while table.reusableBacked <= backedReserve, let segment = table.bestUnbacked() {
             guard try back(segment) else { return false }
         }
         return true
     }
 
     /// The best segment, once it has space; where the host has none, the best of those that do.
-    private func backedChoice(_ found: SegmentTable.Candidates) throws(DeviceError) -> UInt32? {
-        guard let best = found.best else { return nil }
+    private func backedChoice() throws(DeviceError) -> UInt32? {
+        guard let best = table.best() else { return nil }
         if table.isBacked(best) { return best }
-        return try back(best) ? best : found.bestBacked
+        return try back(best) ? best : table.bestBacked()
     }
 
     /// - Returns: `false` when the host has no space for the segment.
@@ -133,7 +124,7 @@ extension SecureDevice {
         do throws(HostError) {
             try context.host.allocate(
                 offset: context.offset(first), byteCount: UInt64(context.geometry.segmentBytes))
-            table[volatile: segment].isBacked = true
+            table.setBacked(segment)
             log.hostIsFull = false
             return true
         } catch {
@@ -262,7 +253,7 @@ extension SecureDevice {
 
     /// A record is on the host: its tags are kept, its buffer is used again.
     func retire(_ record: RecordBuffer) {
-        table[volatile: record.base.segment].recordsInMemory -= 1
+        table.recordRetired(record.base.segment)
         if record.stream != .meta, record.dataBlocks > 0 {
             tagCache.insert(
                 header: context.geometry.physical(record.base),

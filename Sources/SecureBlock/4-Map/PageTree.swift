@@ -55,10 +55,12 @@ package struct PageTree: Sendable {
         }
         tree.levels[last] = top
         for level in stride(from: last, to: 0, by: -1) {
-            for index in tree.levels[level].indices where tree.levels[level][index].exists {
-                let pointer = tree.levels[level][index]
-                let page = try context.page(
-                    pointer, BlockAssociation(kind, level: UInt8(level), address: UInt64(index)))
+            let wanted = tree.levels[level].indices.filter { tree.levels[level][$0].exists }
+            let pages = wanted.map {
+                (tree.levels[level][$0], BlockAssociation(kind, level: UInt8(level), address: UInt64($0)))
+            }
+            try context.forEachPage(pages) { position, page throws(VolumeError) in
+                let index = wanted[position]
                 var reader = ByteReader(UnsafeRawBufferPointer(page.bytes))
                 let start = index * PagePointer.perPage
                 let end = min(start + PagePointer.perPage, tree.levels[level - 1].count)
@@ -79,6 +81,9 @@ package struct PageTree: Sendable {
         }
     }
 
+    /// The pointers to all pages there are.
+    package var pages: [PagePointer] { levels.flatMap { $0.filter(\.exists) } }
+
     /// A parent without a pointer has no children.
     package func checkInvariants() {
         for level in 1..<max(levels.count, 1) where levels.count > 1 {
@@ -90,21 +95,5 @@ package struct PageTree: Sendable {
             }
         }
         precondition(top.count <= Root.maximumTop)
-    }
-}
-
-extension VolumeContext {
-    /// A page that a sound volume has.
-    func page(_ pointer: PagePointer, _ association: BlockAssociation) throws(VolumeError) -> AlignedBuffer {
-        let result: PageResult
-        do { result = try readPage(pointer, association) } catch { throw .crypto("\(error)") }
-        switch result {
-        case .verified(let buffer): return buffer
-        case .mismatch:
-            throw .corrupt(
-                "\(association.kind) \(association.address) of level \(association.level) does not verify "
-                    + "at \(pointer.block)")
-        case .host(let error): throw .host(error)
-        }
     }
 }

@@ -1,78 +1,76 @@
-/// The state of every segment, all in memory: 32 bytes for each 4 MiB.
+/// The state of every segment, all in memory: 32 bytes for each segment stored, 64 more of what only this run knows.
+///
+/// What the device asks of it many times a second takes no walk over all segments: which can be taken
+/// (`SegmentTable+Reuse`), which the cleaner should empty (`SegmentTable+Victims`), which pages a checkpoint must write
+/// (`SegmentTable+Pages`) are kept as they change, and ``checkInvariants()`` holds each against a walk.
 ///
 /// Not thread-safe: the device's monitor guards it.
 final class SegmentTable {
-    /// Why a segment must not be taken although nothing in it is live (I7).
-    struct Hold: OptionSet {
-        let rawValue: UInt8
-        /// Pages of the root in slot A, or in slot B, are in it.
-        static let rootA = Hold(rawValue: 1)
-        static let rootB = Hold(rawValue: 2)
-        /// A stream writes it, or has announced it.
-        static let stream = Hold(rawValue: 4)
-        static func root(slot: Int) -> Hold { slot == 0 ? .rootA : .rootB }
-    }
-
     /// What of a segment is in memory only.
     struct Volatile {
-        var holds: Hold = []
         /// Reads under way.
         var readers: UInt32 = 0
         /// Records whose blocks must be read from memory.
         var recordsInMemory: UInt32 = 0
+        /// Pages of the segment table and the epoch table, as they are now.
+        var pages: UInt32 = 0
+        /// A stream writes it, or has announced it.
+        var isHeld = false
+        /// The host has given the segment's space.
+        var isBacked = false
+        /// How often the cleaner left something behind in it.
+        var failedEvacuations: UInt8 = 0
+        /// The cleaner has been here: not again before the commit or root it waits for.
+        var isDeferred = false
         /// When in this run it was taken, counted from 1; 0 for before.
         var order: UInt64 = 0
-        /// The host has given the segment's space in this run, although it was never used.
-        var isBacked = false
-        /// How often the cleaner left something live behind, and after which record it last did.
-        var evacuations = 0
-        var evacuatedAt = SequenceNumber(0)
+        /// The commit whose checkpoint last moved a page of segment or epoch table out of here.
+        var pagesDiedAt = SequenceNumber(0)
+
+        // Its place in the structures of `SegmentTable+Reuse` and `SegmentTable+Victims`.
+        var phase = Phase.busy
+        var queuedKey: UInt64 = 0
+        var isQueuedBacked = false
+        /// Tells the one valid entry of a queue from those left behind.
+        var stamp: UInt32 = 0
+        var victimClass = Victims.noClass
+        var next = Victims.none
+        var previous = Victims.none
     }
 
     let count: Int
-    // SAFETY: `count` elements each, owned by this object; indices are segment numbers checked against the geometry.
-    private let entries: UnsafeMutablePointer<SegmentEntry>
-    private let volatile: UnsafeMutablePointer<Volatile>
-    private var dirtyPages: [Bool]
+    let segmentBlocks: Int
+    // SAFETY: `count` elements each, owned by this object; indices are segment numbers checked against `count`.
+    let entries: UnsafeMutablePointer<SegmentEntry>
+    let volatile: UnsafeMutablePointer<Volatile>
+    var reuse = Reuse()
+    var victims = Victims()
+    var pages: Pages
+    /// The pages of this table on the volume.
     private(set) var tree: PageTree
+    /// Live blocks of data, and pages of the map.
+    private(set) var liveData: UInt64 = 0
+    private(set) var livePages: UInt64 = 0
+    private(set) var neverUsed: Int
+    /// Pages of the segment table and the epoch table.
+    var tablePages = 0
 
-    init(count: Int, tree: PageTree? = nil) {
+    init(count: Int, segmentBlocks: Int, tree: PageTree? = nil) {
         self.count = count
+        self.segmentBlocks = segmentBlocks
         entries = .allocate(capacity: count)
         entries.initialize(repeating: SegmentEntry(), count: count)
         volatile = .allocate(capacity: count)
         volatile.initialize(repeating: Volatile(), count: count)
-        let pages = Self.pageCount(segments: count)
-        dirtyPages = Array(repeating: false, count: pages)
-        self.tree = tree ?? PageTree(kind: .tablePage, leafCount: pages)
+        neverUsed = count
+        pages = Pages(count: Self.pageCount(segments: count))
+        self.tree = tree ?? PageTree(kind: .tablePage, leafCount: Self.pageCount(segments: count))
+        indexAll()
     }
 
     deinit {
         entries.deallocate()
         volatile.deallocate()
-    }
-
-    static func pageCount(segments: Int) -> Int {
-        (segments + SegmentEntry.perPage - 1) / SegmentEntry.perPage
-    }
-
-    /// Reads the table that `top` points to.
-    static func load(_ top: [PagePointer], _ context: VolumeContext) throws(VolumeError) -> SegmentTable {
-        let count = Int(context.geometry.segmentCount)
-        let tree = try PageTree.load(
-            kind: .tablePage, leafCount: pageCount(segments: count), top: top, context)
-        let table = SegmentTable(count: count, tree: tree)
-        for index in tree.leaves.indices where tree.leaf(index).exists {
-            let page = try context.page(tree.leaf(index), BlockAssociation(.tablePage, address: UInt64(index)))
-            var reader = ByteReader(UnsafeRawBufferPointer(page.bytes))
-            let start = index * SegmentEntry.perPage
-            do throws(ParseError) {
-                for segment in start..<min(start + SegmentEntry.perPage, count) {
-                    table.entries[segment] = try SegmentEntry(parsing: &reader)
-                }
-            } catch { throw .corrupt("segment table page \(index): \(error)") }
-        }
-        return table
     }
 
     @inline(__always)
@@ -83,20 +81,34 @@ final class SegmentTable {
         }
         set {
             precondition(segment < count)
-            entries[Int(segment)] = newValue
-            dirtyPages[Int(segment) / SegmentEntry.perPage] = true
+            willChange(segment)
+            replace(segment, newValue)
         }
     }
 
+    /// Changes an entry and all that is kept of it, but for the pages that the next checkpoint writes.
+    @inline(__always)
+    func replace(_ segment: UInt32, _ entry: SegmentEntry) {
+        count(entries[Int(segment)], -1)
+        entries[Int(segment)] = entry
+        count(entry, 1)
+        index(segment)
+    }
+
+    /// What only this run knows of a segment. Changes go through the calls below.
     @inline(__always)
     subscript(volatile segment: UInt32) -> Volatile {
-        get {
-            precondition(segment < count)
-            return volatile[Int(segment)]
-        }
-        set {
-            precondition(segment < count)
-            volatile[Int(segment)] = newValue
+        precondition(segment < count)
+        return volatile[Int(segment)]
+    }
+
+    @inline(__always)
+    private func count(_ entry: SegmentEntry, _ sign: Int) {
+        if entry.state == .neverUsed { neverUsed += sign }
+        if entry.stream == .meta {
+            livePages = UInt64(bitPattern: Int64(bitPattern: livePages) + Int64(sign) * Int64(entry.live))
+        } else {
+            liveData = UInt64(bitPattern: Int64(bitPattern: liveData) + Int64(sign) * Int64(entry.live))
         }
     }
 
@@ -115,99 +127,51 @@ final class SegmentTable {
         return true
     }
 
-    /// Whether the segment's blocks, records and pages are all past need (I7).
-    func isReusable(_ segment: UInt32, durable: SequenceNumber, olderRoot: SequenceNumber) -> Bool {
-        let entry = entries[Int(segment)], state = volatile[Int(segment)]
-        return entry.state != .damaged && entry.live == 0 && entry.pins == 0 && state.holds.isEmpty
-            && state.readers == 0
-            && state.recordsInMemory == 0 && entry.lastDeath <= durable && entry.lastRecord <= olderRoot
-            && entry.generation.rawValue < UInt32.max
-    }
+    /// A stream begins with a segment, or leaves it.
+    func setHeld(_ segment: UInt32, _ isHeld: Bool) { change(segment) { $0.isHeld = isHeld } }
+    func addReader(_ segment: UInt32) { change(segment) { $0.readers += 1 } }
+    func removeReader(_ segment: UInt32) { change(segment) { $0.readers -= 1 } }
+    func recordBegan(_ segment: UInt32) { change(segment) { $0.recordsInMemory += 1 } }
+    func recordRetired(_ segment: UInt32) { change(segment) { $0.recordsInMemory -= 1 } }
+    func setBacked(_ segment: UInt32) { change(segment) { $0.isBacked = true } }
 
-    /// Whether the host has already given the segment's space.
-    func isBacked(_ segment: UInt32) -> Bool {
-        entries[Int(segment)].state != .neverUsed || volatile[Int(segment)].isBacked
-    }
-
-    /// What could be taken now.
-    struct Candidates {
-        /// A fresh segment first, then the one whose history is oldest.
-        var best: UInt32?
-        var reusable = 0
-        /// The same among segments whose space the host has given.
-        var bestBacked: UInt32?
-        var backed = 0
-        /// Some segments whose space it has not, in order.
-        var unbacked: [UInt32] = []
-    }
-
-    func candidates(durable: SequenceNumber, olderRoot: SequenceNumber) -> Candidates {
-        var found = Candidates()
-        var bestKey = UInt64.max, bestBackedKey = UInt64.max
-        for index in 0..<UInt32(count)
-        where isReusable(index, durable: durable, olderRoot: olderRoot) {
-            found.reusable += 1
-            let entry = entries[Int(index)]
-            let key = entry.state == .neverUsed ? 0 : max(entry.lastDeath, entry.lastRecord).rawValue + 1
-            if key < bestKey {
-                bestKey = key
-                found.best = index
-            }
-            if isBacked(index) {
-                found.backed += 1
-                if key < bestBackedKey {
-                    bestBackedKey = key
-                    found.bestBacked = index
-                }
-            } else if found.unbacked.count < 8 {
-                found.unbacked.append(index)
-            }
+    /// Notes that a segment was taken as the `order`th of this run.
+    func taken(_ segment: UInt32, order: UInt64) {
+        change(segment) {
+            $0.isHeld = true
+            $0.order = order
+            $0.failedEvacuations = 0
         }
-        return found
     }
 
-    /// Takes all pages changed since the last freeze, in their stored form.
-    func freeze() -> [(page: Int, bytes: AlignedBuffer)] {
-        var frozen: [(page: Int, bytes: AlignedBuffer)] = []
-        for page in dirtyPages.indices where dirtyPages[page] {
-            dirtyPages[page] = false
-            let buffer = AlignedBuffer(byteCount: blockBytes)
-            var writer = ByteWriter(buffer.bytes)
-            let start = page * SegmentEntry.perPage
-            for segment in start..<min(start + SegmentEntry.perPage, count) {
-                entries[segment].write(to: &writer)
-            }
-            frozen.append((page, buffer))
-        }
-        return frozen
+    @inline(__always)
+    func change(_ segment: UInt32, _ body: (inout Volatile) -> Void) {
+        precondition(segment < count)
+        body(&volatile[Int(segment)])
+        index(segment)
     }
 
-    /// Pages changed since the last freeze.
-    var dirtyCount: Int { dirtyPages.count { $0 } }
+    /// Brings the segment's places in all structures up to date with its state.
+    @inline(__always)
+    func index(_ segment: UInt32) {
+        indexReuse(segment)
+        indexVictim(segment)
+    }
 
-    /// Has the next checkpoint write the page again, elsewhere.
-    func touch(page: Int) { dirtyPages[page] = true }
+    /// As ``index(_:)``, for all: after the table was read.
+    func indexAll() {
+        for segment in 0..<UInt32(count) { index(segment) }
+    }
 
-    func setPointer(_ pointer: PagePointer, level: Int, index: Int) {
+    /// Fills in an entry as it is stored. Call ``indexAll()`` when all are.
+    func restore(_ entry: SegmentEntry, of segment: Int) {
+        count(entries[segment], -1)
+        entries[segment] = entry
+        count(entry, 1)
+        volatile[segment].isBacked = entry.state != .neverUsed
+    }
+
+    func setTreePointer(_ pointer: PagePointer, level: Int, index: Int) {
         tree.set(pointer, level: level, index: index)
-    }
-
-    /// Moves the hold of one root slot to the segments in `pinned`.
-    func replaceHold(_ hold: Hold, with pinned: Set<UInt32>) {
-        for segment in 0..<count {
-            if pinned.contains(UInt32(segment)) {
-                volatile[segment].holds.insert(hold)
-            } else {
-                volatile[segment].holds.remove(hold)
-            }
-        }
-    }
-
-    func checkInvariants() {
-        tree.checkInvariants()
-        for segment in 0..<count where entries[segment].state == .neverUsed {
-            precondition(entries[segment].live == 0 && entries[segment].generation.rawValue == 0)
-            precondition(entries[segment].pins == 0)
-        }
     }
 }

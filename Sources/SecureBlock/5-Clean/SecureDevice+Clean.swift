@@ -40,77 +40,32 @@ extension SecureDevice {
         return moved
     }
 
-    /// What would be reusable once everything sealed is committed and both roots are written. Monitor held.
-    var reusableAfterCommit: Int {
-        available(table.candidates(durable: log.last.sequence, olderRoot: log.last.sequence))
-    }
+    /// What would be reusable once everything sealed is committed and both roots are written: while the host is full,
+    /// only segments whose space it has given. Monitor held.
+    var reusableAfterCommit: Int { log.hostIsFull ? table.idleBacked : table.idle }
 
     /// What could be taken now. Monitor held.
-    var reusableNow: Int {
-        available(table.candidates(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit))
-    }
+    var reusableNow: Int { log.hostIsFull ? table.reusableBacked : table.reusable }
 
-    /// Greedy: the segment with the fewest live blocks, if it is worth it. One that only holds pages of roots counts
-    /// when such segments are more than the pages need. Monitor held.
+    /// The segment to clean next, if it is worth it. Monitor held.
     private func chooseVictim() -> UInt32? {
-        let usable = UInt32(context.geometry.segmentBlocks - 1)
-        var best: UInt32?
-        var fewest = usable - usable / 16
-        var holders = 0
-        for segment in 0..<context.geometry.segmentCount {
-            let entry = table[segment], state = table[volatile: segment]
-            // What a snapshot pins stays, live or not: moving its blocks would free nothing.
-            guard entry.state == .used, entry.pins == 0, !state.holds.contains(.stream), state.recordsInMemory == 0,
-                state.evacuations == 0 || state.evacuatedAt < log.acknowledged.sequence
-            else { continue }
-            if entry.live == 0 {
-                if !state.holds.isEmpty { holders += 1 }
-                continue
-            }
-            if entry.live < fewest {
-                fewest = entry.live
-                best = segment
-            }
-        }
-        return pageVictim(holders: holders) ?? best
-    }
-
-    /// The segment with the fewest pages of the present trees, when twice as many segments hold pages as would do.
-    private func pageVictim(holders: Int) -> UInt32? {
-        var pages: [UInt32: Int] = [:]
-        var total = 0
-        let note: (PagePointer) -> Void = { [geometry = context.geometry] pointer in
-            guard let position = geometry.position(pointer.block) else { return }
-            pages[position.segment, default: 0] += 1
-            total += 1
-        }
-        map.tree.forEachPage { pointer, _, _ in note(pointer) }
-        table.tree.forEachPage { pointer, _, _ in note(pointer) }
-        log.epochPages.forEach(note)
-        log.retention.snapshotPages.forEach(note)
-        let needed = total / (context.geometry.segmentBlocks - 1) + 1
-        guard holders > 2 * needed + 2 else { return nil }
-        return pages.filter { segment, _ in
-            let state = table[volatile: segment]
-            return table[segment].live == 0 && table[segment].pins == 0 && !state.holds.contains(.stream)
-                && state.recordsInMemory == 0
-        }.min { ($0.value, $0.key) < ($1.value, $1.key) }?.key
+        let usable = context.geometry.segmentBlocks - 1
+        if let victim = table.pageVictim() { return victim }
+        guard let victim = table.emptiestVictim(), table.load(victim) < usable - usable / 16 else { return nil }
+        return victim
     }
 
     /// Moves everything live out of a segment, found by its record headers.
     private func evacuate(_ segment: UInt32) throws(DeviceError) {
         // As a reader: should its last live block die meanwhile, the segment is still not taken under our hands.
         let entry = monitor.locked { () -> SegmentEntry? in
-            let state = table[volatile: segment]
             // Since it was chosen it may have come free and been taken.
-            guard table[segment].state == .used, !state.holds.contains(.stream), state.recordsInMemory == 0 else {
-                return nil
-            }
-            table[volatile: segment].readers += 1
+            guard table.isVictim(segment) else { return nil }
+            table.addReader(segment)
             return table[segment]
         }
         guard let entry else { return }
-        defer { monitor.locked { table[volatile: segment].readers -= 1 } }
+        defer { monitor.locked { table.removeReader(segment) } }
         let key: SealingKey
         do {
             guard let found = try context.epochs.key(entry.epochIndex) else {
@@ -139,12 +94,11 @@ extension SecureDevice {
         }
         try monitor.locked { () throws(DeviceError) in
             try closeOpen(.clean)
-            // What lives here yet was overwritten by records that are not sealed, or cannot be read. The latter stays,
-            // for its readers to hear of, and keeps its segment from being chosen for ever.
-            if table[segment].live > 0 {
-                table[volatile: segment].evacuations += 1
-                table[volatile: segment].evacuatedAt = log.last.sequence
-                if table[volatile: segment].evacuations >= 3 { table[segment].state = .damaged }
+            // What lives here yet was overwritten by records that are not sealed, waits for a checkpoint, or cannot be
+            // read. The latter stays, for its readers to hear of, and keeps its segment from being chosen for ever.
+            if table.load(segment) > 0 {
+                table.deferVictim(segment, until: log.last.sequence)
+                if table.noteLeftBehind(segment) >= 3 { table[segment].state = .damaged }
             }
         }
     }

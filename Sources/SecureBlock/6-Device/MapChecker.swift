@@ -43,15 +43,19 @@ final class MapChecker {
                 bySegment[position.segment, default: []].append((position.block, entry.slot, block.rawValue))
             }
         }
+        var pages: [UInt32: Int] = [:]
+        map.tree.forEachPage { pointer, _, _ in
+            if let position = context.geometry.position(pointer.block) { pages[position.segment, default: 0] += 1 }
+        }
         var done: UInt64 = 0
         for segment in 0..<context.geometry.segmentCount {
             let entries = (bySegment[segment] ?? []).sorted { $0.block < $1.block }
-            if table[segment].live != UInt32(entries.count) {
+            let live = entries.count + pages[segment, default: 0]
+            if table[segment].live != UInt32(live) {
                 report(
                     VolumeFinding(
                         .error, "live-count",
-                        "segment \(segment): the table counts \(table[segment].live) live blocks, the map "
-                            + "\(entries.count)"))
+                        "segment \(segment): the table counts \(table[segment].live) live blocks, the map \(live)"))
             }
             if table[segment].state == .damaged {
                 report(

@@ -24,7 +24,10 @@ extension SecureDevice {
             }
         }
         log.ordered.removeAll { $0.sequence <= commit.sequence }
-        if log.acknowledged.sequence < commit.sequence { log.acknowledged = commit }
+        if log.acknowledged.sequence < commit.sequence {
+            log.acknowledged = commit
+            table.advance(durable: commit.sequence, olderRoot: log.olderRootCommit)
+        }
     }
 
     /// Has the anchor name the last acknowledged commit. Call with the monitor held; it is released meanwhile.

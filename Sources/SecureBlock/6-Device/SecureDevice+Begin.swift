@@ -14,6 +14,8 @@ struct RecoveredState {
     /// What the anchor holds.
     var anchored: Root.Commit?
     var anchorPolicy: AnchorPolicy
+    /// Segments with records that recovery gave up.
+    var cutSegments: [UInt32] = []
 }
 
 extension SecureDevice {
@@ -47,6 +49,7 @@ extension SecureDevice {
                 table: state.table, log: log)
             try device.openStreams()
             try device.commitRecovery()
+            device.forgetCut(state.cutSegments)
             return device
         } catch let error as VolumeError {
             throw error
@@ -67,7 +70,7 @@ extension SecureDevice {
         var used: Set<UInt32> = []
         for segment in 0..<UInt32(table.count) {
             let entry = table[segment]
-            if keepsHistory || entry.live > 0 || entry.pins > 0 || !table[volatile: segment].holds.isEmpty {
+            if keepsHistory || entry.live > 0 || entry.pins > 0 || table[volatile: segment].pages > 0 {
                 used.insert(entry.epochIndex)
             }
         }
@@ -90,7 +93,7 @@ extension SecureDevice {
                         next: try takeSegment(id, .metadata)))
             }
             // Where the host is full already, commits will have to do with what the streams hold.
-            try backSegments(table.candidates(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit))
+            try backSegments()
         }
     }
 
@@ -110,5 +113,15 @@ extension SecureDevice {
         monitor.locked { isMaintaining = false }
         try awaitDurable(commit.sequence)
         try monitor.locked { () throws(DeviceError) in try confirmAcknowledged() }
+    }
+
+    /// Records that recovery gave up bear numbers that this epoch gives out again. Both roots are of this epoch now, so
+    /// nothing needs them.
+    private func forgetCut(_ segments: [UInt32]) {
+        monitor.locked {
+            for segment in segments where table[segment].lastRecord > log.olderRootCommit {
+                table[segment].lastRecord = log.olderRootCommit
+            }
+        }
     }
 }

@@ -3,7 +3,6 @@ final class Checkpoint {
     let commit: Root.Commit
     let timeMilliseconds: UInt64
     let mapPages: [(leaf: Int, page: LeafPage)]
-    let tablePages: [(page: Int, bytes: AlignedBuffer)]
     let epochPages: [AlignedBuffer]
     /// The list of snapshots, if it must be written.
     let snapshotPages: [AlignedBuffer]?
@@ -15,14 +14,12 @@ final class Checkpoint {
 
     init(
         commit: Root.Commit, timeMilliseconds: UInt64, mapPages: [(leaf: Int, page: LeafPage)],
-        tablePages: [(page: Int, bytes: AlignedBuffer)], epochPages: [AlignedBuffer],
-        snapshotPages: [AlignedBuffer]?, streams: [Root.Stream],
+        epochPages: [AlignedBuffer], snapshotPages: [AlignedBuffer]?, streams: [Root.Stream],
         historyHorizon: SequenceNumber, logBlocks: UInt64, fillsBothSlots: Bool
     ) {
         self.commit = commit
         self.timeMilliseconds = timeMilliseconds
         self.mapPages = mapPages
-        self.tablePages = tablePages
         self.epochPages = epochPages
         self.snapshotPages = snapshotPages
         self.streams = streams
@@ -53,8 +50,9 @@ extension SecureDevice {
 
     func freeze(at commit: Root.Commit, fillsBothSlots: Bool) {
         precondition(checkpoint == nil && log.last == commit)
+        table.freeze()
         checkpoint = Checkpoint(
-            commit: commit, timeMilliseconds: options.clock(), mapPages: map.freeze(), tablePages: table.freeze(),
+            commit: commit, timeMilliseconds: options.clock(), mapPages: map.freeze(),
             epochPages: log.epochsChanged ? context.epochs.serialised() : [],
             snapshotPages: log.retention.isChanged ? SnapshotEntry.serialised(log.retention.snapshots) : nil,
             streams: log.streams.map {
@@ -71,28 +69,31 @@ extension SecureDevice {
     /// - Parameter isRecovery: the commit is a recovery's; its anchor comes last, and both slots get the root.
     func writeCheckpoint(isRecovery: Bool = false) throws(DeviceError) {
         guard let work = monitor.locked({ checkpoint }) else { return }
-        let isNewEpochTable = !work.epochPages.isEmpty
         for (leaf, page) in work.mapPages {
             let pointer = try appendPage(BlockAssociation(.mapPage, address: UInt64(leaf)), page.bytes)
             monitor.locked {
-                map.setPointer(pointer, level: 0, index: leaf)
+                place(pointer, .mapPage, level: 0, index: leaf, work.commit)
                 map.thaw(page)
             }
         }
-        for (page, bytes) in work.tablePages {
+        try writeInterior(.mapPage, dirty: Set(work.mapPages.map(\.leaf)), work.commit)
+        // The pages of the table come after those of the map, which they count.
+        let tablePages = monitor.locked { table.frozenPages }
+        for page in tablePages {
+            let bytes = monitor.locked { table.serialised(frozen: page) }
             let pointer = try appendPage(
                 BlockAssociation(.tablePage, address: UInt64(page)), UnsafeRawBufferPointer(bytes.bytes))
-            monitor.locked { table.setPointer(pointer, level: 0, index: page) }
+            monitor.locked { place(pointer, .tablePage, level: 0, index: page, work.commit) }
         }
-        try writeInterior(.mapPage, dirty: Set(work.mapPages.map(\.leaf)))
-        try writeInterior(.tablePage, dirty: Set(work.tablePages.map(\.page)))
+        try writeInterior(.tablePage, dirty: Set(tablePages), work.commit)
+        let isNewEpochTable = !work.epochPages.isEmpty
         let epochPages = try appendList(.epochPage, work.epochPages)
         let snapshotPages = try work.snapshotPages.map { pages throws(DeviceError) in
             try appendList(.snapshotPage, pages)
         }
         var root = monitor.locked { () -> Root in
-            if isNewEpochTable { log.epochPages = epochPages }
-            if let snapshotPages { log.retention.snapshotPages = snapshotPages }
+            if isNewEpochTable { replaceList(&log.epochPages, epochPages, work.commit) }
+            if let snapshotPages { replaceList(&log.retention.snapshotPages, snapshotPages, work.commit) }
             return makeRoot(work)
         }
         // The copy in the log goes first: from it the next root reaches back to this one.
@@ -111,6 +112,7 @@ extension SecureDevice {
             if snapshotPages != nil { log.retention.isChanged = false }
             log.counters.checkpoints += 1
             checkpoint = nil
+            table.thaw()
             let reusable = reusableNow
             log.commitWanted = reusable <= lowWater && reusableAfterCommit > reusable
             if reusable <= lowWater { cleaningIsDue = true }
@@ -119,25 +121,24 @@ extension SecureDevice {
     }
 
     /// The parents of changed pages, level by level.
-    private func writeInterior(_ kind: BlockKind, dirty leaves: Set<Int>) throws(DeviceError) {
+    private func writeInterior(_ kind: BlockKind, dirty leaves: Set<Int>, _ commit: Root.Commit) throws(DeviceError)
+    {
         var dirty = leaves
         var level = 1
         while true {
-            let tree = monitor.locked { kind == .mapPage ? map.tree : table.tree }
-            guard level < tree.levels.count else { return }
+            let height = monitor.locked { kind == .mapPage ? map.tree.levels.count : table.tree.levels.count }
+            guard level < height else { return }
             dirty = Set(dirty.map { $0 / PagePointer.perPage })
             for index in dirty.sorted() {
-                let page = tree.serialised(level: level, index: index)
+                let page = monitor.locked {
+                    kind == .mapPage
+                        ? map.tree.serialised(level: level, index: index)
+                        : table.tree.serialised(level: level, index: index)
+                }
                 let pointer = try appendPage(
                     BlockAssociation(kind, level: UInt8(level), address: UInt64(index)),
                     UnsafeRawBufferPointer(page.bytes))
-                monitor.locked {
-                    if kind == .mapPage {
-                        map.setPointer(pointer, level: level, index: index)
-                    } else {
-                        table.setPointer(pointer, level: level, index: index)
-                    }
-                }
+                monitor.locked { place(pointer, kind, level: level, index: index, commit) }
             }
             level += 1
         }
@@ -152,6 +153,36 @@ extension SecureDevice {
                     BlockAssociation(kind, address: UInt64(index)), UnsafeRawBufferPointer(page.bytes)))
         }
         return pointers
+    }
+
+    /// A page has a new place: tree and counts follow. Monitor held.
+    private func place(
+        _ pointer: PagePointer, _ kind: BlockKind, level: Int, index: Int, _ commit: Root.Commit
+    ) {
+        guard let position = context.geometry.position(pointer.block) else {
+            preconditionFailure("we write within the volume")
+        }
+        let present = kind == .mapPage ? map.tree.levels[level][index] : table.tree.levels[level][index]
+        let old = present.exists ? present.block : nil
+        if kind == .mapPage {
+            map.setPointer(pointer, level: level, index: index)
+            if !table.movedMapPage(from: old, to: position, commit.sequence, context.geometry) {
+                setLatch("the map has a page in use where the segment table has none")
+            }
+        } else {
+            table.setTreePointer(pointer, level: level, index: index)
+            table.movedTablePage(from: old, to: pointer.block, commit.sequence, context.geometry)
+        }
+    }
+
+    /// A list that is no tree has new pages. Monitor held.
+    private func replaceList(_ old: inout [PagePointer], _ new: [PagePointer], _ commit: Root.Commit) {
+        for index in 0..<max(new.count, old.count) {
+            table.movedTablePage(
+                from: index < old.count ? old[index].block : nil, to: index < new.count ? new[index].block : nil,
+                commit.sequence, context.geometry)
+        }
+        old = new
     }
 
     /// Appends one page to the meta stream.
@@ -261,19 +292,7 @@ extension SecureDevice {
         }
         monitor.locked {
             log.roots[slot] = (root.number, root.commit.sequence)
-            table.replaceHold(.root(slot: slot), with: pinnedSegments(lists: root.epochPages + root.snapshotPages))
+            table.advance(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
         }
-    }
-
-    /// The segments that hold a page of the trees as they are in the newest root. Call with the monitor held.
-    func pinnedSegments(lists: [PagePointer]) -> Set<UInt32> {
-        var pinned: Set<UInt32> = []
-        let note: (PagePointer) -> Void = { [geometry = context.geometry] pointer in
-            if let position = geometry.position(pointer.block) { pinned.insert(position.segment) }
-        }
-        map.tree.forEachPage { pointer, _, _ in note(pointer) }
-        table.tree.forEachPage { pointer, _, _ in note(pointer) }
-        lists.forEach(note)
-        return pinned
     }
 }

@@ -47,7 +47,8 @@ extension SecureDevice {
             var state = RecoveredState(
                 end: Root.Commit(sequence: SequenceNumber(0), tag: .zero),
                 map: LogicalMap(logicalBlocks: geometry.logicalBlocks),
-                table: SegmentTable(count: Int(geometry.segmentCount)),
+                table: SegmentTable(
+                    count: Int(geometry.segmentCount), segmentBlocks: geometry.segmentBlocks),
                 roots: [(0, SequenceNumber(0)), (0, SequenceNumber(0))],
                 rootCopy: nil, historyHorizon: SequenceNumber(0),
                 sparePerMille: UInt32(options.sparePerMille), logBlocks: 0, anchored: nil,

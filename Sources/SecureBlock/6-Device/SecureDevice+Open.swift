@@ -40,7 +40,7 @@ extension SecureDevice {
         for header in forward.cut where table[header.position.segment].lastRecord < header.sequence {
             table[header.position.segment].lastRecord = header.sequence
         }
-        for slot in unlocked.slots { holdPages(of: slot, in: table, unlocked) }
+        try holdPages(of: unlocked, in: table)
         let state = RecoveredState(
             end: forward.end, map: map, table: table,
             roots: (0..<2).map { index in
@@ -57,7 +57,8 @@ extension SecureDevice {
             // was recovered is what it last confirmed: so it is, unless a crash came between the flush and the anchor.
             anchored: anchor == nil && newest.anchored != nil
                 ? forward.end : anchored.map { Root.Commit(sequence: $0.sequence, tag: $0.tag) },
-            anchorPolicy: newest.anchorPolicy)
+            anchorPolicy: newest.anchorPolicy,
+            cutSegments: forward.cut.map(\.position.segment))
         let device = try begin(context, state, mode: mode, options: options, anchor: anchor, facts: facts)
         do { try device.startMaintenance() } catch { throw .host(error) }
         return device
@@ -97,28 +98,32 @@ extension SecureDevice {
         return (replayer.map, replayer.table)
     }
 
-    /// Keeps the segments with pages of a root until its slot is written anew. Pages that do not verify hold nothing:
-    /// that root is of no use.
-    private static func holdPages(
-        of slot: UnlockedVolume.Slot, in table: SegmentTable, _ unlocked: UnlockedVolume
-    ) {
-        let context = unlocked.context
-        var pinned: Set<UInt32> = []
-        let note: (PagePointer) -> Void = { pointer in
-            if let position = context.geometry.position(pointer.block) { pinned.insert(position.segment) }
+    /// Counts the pages of the newest root's segment table and lists, and keeps the segments with those of the older root
+    /// until its slot is written anew. (Pages of the map are counted in the table.) Pages of the older root that do not
+    /// verify hold nothing: that root is of no use.
+    private static func holdPages(of unlocked: UnlockedVolume, in table: SegmentTable) throws(VolumeError) {
+        let geometry = unlocked.context.geometry, newest = unlocked.newest
+        let present = newest.epochPages + newest.snapshotPages + table.tree.pages
+        for pointer in present {
+            if let position = geometry.position(pointer.block) { table.holdsPage(position.segment) }
         }
-        (slot.root.epochPages + slot.root.snapshotPages).forEach(note)
+        guard unlocked.slots.count > 1 else { return }
+        let older = unlocked.slots[1].root
+        var pages = older.epochPages + older.snapshotPages
         do throws(VolumeError) {
-            let leaves = LogicalMap.leafCount(logicalBlocks: slot.root.logicalBlocks)
-            try PageTree.load(kind: .mapPage, leafCount: leaves, top: slot.root.mapTop, context)
-                .forEachPage { pointer, _, _ in note(pointer) }
-            let pages = SegmentTable.pageCount(segments: Int(context.geometry.segmentCount))
-            try PageTree.load(kind: .tablePage, leafCount: pages, top: slot.root.tableTop, context)
-                .forEachPage { pointer, _, _ in note(pointer) }
+            pages += try PageTree.load(
+                kind: .tablePage, leafCount: SegmentTable.pageCount(segments: Int(older.segmentCount)),
+                top: older.tableTop, unlocked.context
+            ).pages
         } catch {
-            return
+            guard case .host = error else { return }
+            throw error
         }
-        table.replaceHold(.root(slot: slot.slot), with: pinned)
+        for pointer in pages {
+            if let position = geometry.position(pointer.block) {
+                table.holdsPage(position.segment, until: newest.commit.sequence)
+            }
+        }
     }
 }
 

@@ -78,7 +78,7 @@ extension SecureDevice {
                 start: index, count: 1, block: entry.block, slot: entry.slot, segment: position.segment,
                 generation: segment.generation, epochIndex: segment.epochIndex,
                 record: recordInMemory(position))
-            table[volatile: position.segment].readers += 1
+            table.addReader(position.segment)
             run.record?.readers += 1
             runs.append(run)
         }
@@ -101,7 +101,7 @@ extension SecureDevice {
 
     private func release(_ runs: [Run]) {
         for run in runs {
-            table[volatile: run.segment].readers -= 1
+            table.removeReader(run.segment)
             run.record?.readers -= 1
         }
     }

@@ -60,12 +60,6 @@ extension SecureDevice {
     public var status: DeviceStatus {
         monitor.locked {
             let superblock = context.superblock, geometry = context.geometry
-            var live: UInt64 = 0
-            var neverUsed = 0
-            for segment in 0..<geometry.segmentCount {
-                live += UInt64(table[segment].live)
-                if table[segment].state == .neverUsed { neverUsed += 1 }
-            }
             return DeviceStatus(
                 volume: superblock.volume, formatVersion: Superblock.version, cipher: superblock.cipherSuite,
                 compatibleFeatures: superblock.compatible,
@@ -75,7 +69,7 @@ extension SecureDevice {
                 logicalBytes: geometry.logicalBlocks * UInt64(blockBytes), volumeBytes: geometry.volumeBytes,
                 segmentBytes: geometry.segmentBytes, segmentCount: geometry.segmentCount,
                 reusableSegments: reusableNow,
-                neverUsedSegments: neverUsed, liveBlocks: live, commit: log.acknowledged.sequence,
+                neverUsedSegments: table.neverUsed, liveBlocks: table.liveData, commit: log.acknowledged.sequence,
                 durable: log.durable, rootCommits: log.roots.map(\.commit), historyHorizon: log.historyHorizon,
                 epochCount: context.epochs.epochs.count { !$0.isFree },
                 recoveredFrom: facts.recoveredFrom.sequence, cutRecords: facts.cutRecords,
@@ -113,6 +107,12 @@ extension SecureDevice {
                 guard entry.isMapped else { continue }
                 guard let position = context.geometry.position(entry.block) else {
                     preconditionFailure("the map points outside the volume")
+                }
+                live[Int(position.segment)] += 1
+            }
+            map.tree.forEachPage { pointer, _, _ in
+                guard let position = context.geometry.position(pointer.block) else {
+                    preconditionFailure("a page outside the volume")
                 }
                 live[Int(position.segment)] += 1
             }

@@ -59,6 +59,7 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
         keySlots = facts.keySlots
         keySlotDigests = facts.keySlotDigests
         tagCache = TagCache(limitBytes: options.tagCacheBytes)
+        table.advance(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
     }
 
     /// Let go of without ``close()``, or never opened to the end: the host may still read from buffers (I13).
