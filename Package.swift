@@ -35,6 +35,10 @@ let package = Package(
         .target(name: "SecureBlock", dependencies: ["COpenSSL", "CLibURing", "CLinux"], swiftSettings: strict),
         .target(name: "SimHost", dependencies: ["SecureBlock", "CLinux"], swiftSettings: strict),
 
+        .target(name: "Simulation", dependencies: ["SecureBlock", "SimHost"], swiftSettings: strict),
+        .executableTarget(
+            name: "sim", dependencies: ["Simulation", "SimHost", "SecureBlock"], swiftSettings: strict),
+
         // Filesystems behind one protocol.
         .target(
             name: "VFS", dependencies: [.product(name: "SystemPackage", package: "swift-system")],
@@ -94,6 +98,8 @@ let package = Package(
                 "CommandSupport", "Inspection", "SecureBlock", "EncFS", "VFS", "SimHost", "FUSEFront", "CLinux",
             ],
             swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["Simulation", "SimHost", "SecureBlock"], swiftSettings: strict),
         .testTarget(name: "ProjectTests", dependencies: [], swiftSettings: strict),
     ]
 )

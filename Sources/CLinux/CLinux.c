@@ -131,3 +131,7 @@ uint64_t casemate_fingerprint(const void *sectors, size_t sector_count, uint64_t
 bool casemate_are_equal(const void *left, const void *right, size_t byte_count) {
     return byte_count == 0 || memcmp(left, right, byte_count) == 0;
 }
+
+bool casemate_contains(const void *bytes, size_t byte_count, const void *needle, size_t needle_count) {
+  return bytes != NULL && memmem(bytes, byte_count, needle, needle_count) != NULL;
+}

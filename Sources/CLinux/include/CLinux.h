@@ -44,4 +44,6 @@ int casemate_start_thread(unsigned long *thread, void *(*run)(void *), void *con
 uint64_t casemate_fingerprint(const void *sectors, size_t sector_count, uint64_t first_sector);
 /* Whether two ranges hold the same bytes. */
 bool casemate_are_equal(const void *left, const void *right, size_t byte_count);
+/* memmem(3): whether the bytes of needle stand somewhere in bytes. */
+bool casemate_contains(const void *bytes, size_t byte_count, const void *needle, size_t needle_count);
 #endif

@@ -1,0 +1,88 @@
+import Glibc
+import SimHost
+import Simulation
+
+/// Repeats what a test reported, and searches for more.
+@main
+struct Program {
+    static func main() async {
+        let arguments: Arguments
+        do throws(Arguments.Mistake) {
+            arguments = try Arguments(CommandLine.arguments.dropFirst())
+        } catch {
+            complain("sim: \(error.text)\n\(Arguments.usage)")
+            exit(2)
+        }
+        switch arguments.task {
+        case .help: say(Arguments.usage)
+        case .one(let seed): exit(repeatSeed(seed, arguments))
+        case .search: exit(await search(arguments))
+        }
+    }
+
+    /// One seed, with its trace and the shortest way to the same violation.
+    private static func repeatSeed(_ seed: UInt64, _ arguments: Arguments) -> Int32 {
+        do throws(SealFailure) {
+            var plan = SwarmPlan(seed: seed)
+            var result = try SealFailure.run(plan, keepsTrace: arguments.showsTrace)
+            if let first = result.violations.first, arguments.minimises {
+                plan = try SealFailure.minimise(plan, first.oracle)
+                result = try SealFailure.run(plan, keepsTrace: arguments.showsTrace)
+                say("minimised to \(plan.steps.count) steps:")
+                for step in plan.steps { say("  \(step.action)") }
+            }
+            for line in result.trace { say(line) }
+            for violation in result.violations { say("seed \(seed): \(violation)") }
+            say("seed \(seed): \(result.violations.isEmpty ? "all held" : "refuted"), trace \(result.traceHash)")
+            return result.violations.isEmpty ? 0 : 1
+        } catch {
+            complain("sim: \(error.text)")
+            return 70
+        }
+    }
+
+    /// Seeds one after the other, on as many threads as asked for, until time or range ends.
+    private static func search(_ arguments: Arguments) async -> Int32 {
+        let first = arguments.stateFile.flatMap(State.read) ?? arguments.first
+        let deadline = arguments.seconds.map { Deadline(seconds: $0) }
+        var summary = Summary()
+        var next = first
+        let end = arguments.count.map { first &+ $0 } ?? .max
+        while next < end, deadline?.isPast != true {
+            let batch = next..<min(next &+ 64, end)
+            let results = await withTaskGroup(of: [SwarmResult].self) { group in
+                for job in 0..<UInt64(arguments.jobs) {
+                    group.addTask {
+                        stride(from: batch.lowerBound + job, to: batch.upperBound, by: arguments.jobs).compactMap {
+                            SealFailure.result(SwarmPlan(seed: $0))
+                        }
+                    }
+                }
+                return await group.reduce(into: []) { $0 += $1 }
+            }
+            for result in results.sorted(by: { $0.seed < $1.seed }) {
+                summary.add(result)
+                for violation in result.violations {
+                    say("seed \(result.seed): \(violation)\n  repeat with: sim --seed \(result.seed) --trace")
+                }
+            }
+            next = batch.upperBound
+            if let file = arguments.stateFile { State.write(next, file) }
+        }
+        say(summary.text(first..<next))
+        return summary.refuted == 0 ? 0 : 1
+    }
+
+    static func say(_ text: String) { write(text, 1) }
+
+    static func complain(_ text: String) { write(text, 2) }
+
+    private static func write(_ text: String, _ descriptor: Int32) {
+        var bytes = Array((text + "\n").utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            guard count > 0 else { return }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+}
