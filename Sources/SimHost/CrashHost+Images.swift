@@ -32,6 +32,28 @@ extension CrashHost {
     }
 }
 
+/// The crash images of one log, moment by moment, each image once.
+///
+///     var images = CrashImages(host, .exhaustive(seed: 1))
+///     for moment in 0...host.eventCount {
+///         for image in images.next(at: moment) { … }
+///     }
+public struct CrashImages {
+    private var enumerator: CrashEnumerator
+
+    /// - Parameter host: its log as it is now.
+    public init(_ host: CrashHost, _ policy: CrashPolicy) {
+        enumerator = CrashEnumerator(host, policy)
+    }
+
+    /// The images of a crash during event `moment` that no earlier moment had; moments come in ascending order.
+    public mutating func next(at moment: Int) -> [CrashImage] {
+        var images: [CrashImage] = []
+        enumerator.images(at: moment) { images.append($0) }
+        return images
+    }
+}
+
 /// Walks the log once, keeping what is certain at each moment.
 private struct CrashEnumerator {
     let events: [SimEvent]

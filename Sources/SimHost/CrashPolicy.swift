@@ -8,6 +8,9 @@ public struct CrashPolicy: Sendable, Hashable {
     public var survivors: Bool
     /// The last write cut between sectors, its head or its tail surviving.
     public var tears: Bool
+    /// With at most so many unflushed writes: every subset of them, and each with its last write whole, its head only
+    /// and its tail only. Random choices are then left out, as there is little they could add.
+    public var allSubsetsUpTo: Int
     /// So many random choices, each write lost, whole or torn.
     public var randomSubsets: Int
     /// What the random choices depend on, together with the moment.
@@ -15,12 +18,13 @@ public struct CrashPolicy: Sendable, Hashable {
 
     public init(
         prefixes: Bool = true, omissions: Bool = true, survivors: Bool = true, tears: Bool = true,
-        randomSubsets: Int = 0, seed: UInt64 = 0
+        allSubsetsUpTo: Int = 0, randomSubsets: Int = 0, seed: UInt64 = 0
     ) {
         self.prefixes = prefixes
         self.omissions = omissions
         self.survivors = survivors
         self.tears = tears
+        self.allSubsetsUpTo = allSubsetsUpTo
         self.randomSubsets = randomSubsets
         self.seed = seed
     }
@@ -28,6 +32,11 @@ public struct CrashPolicy: Sendable, Hashable {
     /// Everything above, with eight random choices.
     public static func thorough(seed: UInt64) -> CrashPolicy {
         CrashPolicy(randomSubsets: 8, seed: seed)
+    }
+
+    /// All subsets of up to eight unflushed writes; of more, everything above and 256 random choices.
+    public static func exhaustive(seed: UInt64) -> CrashPolicy {
+        CrashPolicy(allSubsetsUpTo: 8, randomSubsets: 256, seed: seed)
     }
 
     /// None, all, and the last write torn.
@@ -65,11 +74,29 @@ public struct CrashPolicy: Sendable, Hashable {
                 }
             }
         }
+        if count <= allSubsetsUpTo {
+            choices += Self.subsets(sectorCounts)
+            return choices
+        }
         var random = SimRandom(seed: seed ^ UInt64(moment) &* 0xD129_0B3A_91C5_7E65)
         for _ in 0..<randomSubsets {
             choices.append(sectorCounts.map { Self.fate($0, &random) })
         }
         return choices
+    }
+
+    /// Every subset that is not empty, its last member whole or torn in the middle.
+    private static func subsets(_ sectorCounts: [Int]) -> [[Fate]] {
+        (1..<1 << sectorCounts.count).flatMap { members -> [[Fate]] in
+            let fates = sectorCounts.indices.map { members >> $0 & 1 == 1 ? Fate.whole : .lost }
+            let last = members.bitWidth - 1 - members.leadingZeroBitCount
+            let sectors = sectorCounts[last]
+            guard sectors > 1 else { return [fates] }
+            return [
+                fates, fates.replacing(last, by: .sectors(0..<sectors / 2)),
+                fates.replacing(last, by: .sectors(sectors / 2..<sectors)),
+            ]
+        }
     }
 
     /// Where to cut a write: at its edges, at the borders of its outer blocks, and in the middle.

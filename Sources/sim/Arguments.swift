@@ -4,6 +4,7 @@ struct Arguments {
         case help
         case one(UInt64)
         case search
+        case crashes
     }
     struct Mistake: Error {
         var text: String
@@ -14,6 +15,8 @@ struct Arguments {
         sim [--first N] [--count N] [--seconds N] [--jobs N] [--state FILE]
             search from seed N (1), so many seeds, so long, on so many threads (2); FILE says how far a search got,
             and the next one goes on from there
+        sim --crashes [the same]
+            every crash of the workload of each seed instead
         """
 
     var task = Task.search
@@ -30,6 +33,7 @@ struct Arguments {
         while let word = words.popFirst() {
             switch word {
             case "--help", "-h": task = .help
+            case "--crashes": task = .crashes
             case "--trace": showsTrace = true
             case "--minimise": minimises = true
             case "--seed": task = .one(try Self.number(&words, word))

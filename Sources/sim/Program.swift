@@ -17,6 +17,7 @@ struct Program {
         case .help: say(Arguments.usage)
         case .one(let seed): exit(repeatSeed(seed, arguments))
         case .search: exit(await search(arguments))
+        case .crashes: exit(await searchCrashes(arguments))
         }
     }
 
@@ -71,6 +72,31 @@ struct Program {
         }
         say(summary.text(first..<next))
         return summary.refuted == 0 ? 0 : 1
+    }
+
+    /// Every crash of one workload after the other; seeds with and without an anchor.
+    private static func searchCrashes(_ arguments: Arguments) async -> Int32 {
+        let first = arguments.stateFile.flatMap(State.read) ?? arguments.first
+        let deadline = arguments.seconds.map { Deadline(seconds: $0) }
+        var total = CrashSearch.Result()
+        var next = first
+        let end = arguments.count.map { first &+ $0 } ?? .max
+        while next < end, deadline?.isPast != true {
+            let batch = next..<min(next &+ UInt64(arguments.jobs), end)
+            total += await withTaskGroup(of: CrashSearch.Result.self) { group in
+                for seed in batch {
+                    group.addTask { CrashSearch.run(seed: seed, isAnchored: seed % 2 == 0) }
+                }
+                return await group.reduce(into: CrashSearch.Result()) { $0 += $1 }
+            }
+            next = batch.upperBound
+            if let file = arguments.stateFile { State.write(next, file) }
+        }
+        for violation in total.violations { say(violation) }
+        say(
+            "\(next - first) workloads (\(first) to \(next &- 1)), \(total.images) distinct crash images, "
+                + "\(total.insideRecovery) of them inside recovery, \(total.violations.count) refuted")
+        return total.violations.isEmpty ? 0 : 1
     }
 
     static func say(_ text: String) { write(text, 1) }
