@@ -60,10 +60,17 @@ let package = Package(
                 "SecureBlock", "EncFS", "VFS", "FUSEFront", "CLinux",
                 .product(name: "SystemPackage", package: "swift-system"),
             ], swiftSettings: strict),
+        .target(
+            name: "VolumeControl",
+            dependencies: [
+                "CommandSupport", "Inspection", "FUSEFront", "EncFS", "SecureBlock", "VFS", "CLinux",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
         .executableTarget(
             name: "fuse-debug",
             dependencies: [
                 "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "CommandSupport", "CLinux",
+                "VolumeControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -71,7 +78,7 @@ let package = Package(
             name: "casemate",
             dependencies: [
                 "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "Inspection", "CommandSupport",
-                "CLinux",
+                "CLinux", "VolumeControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -96,6 +103,7 @@ let package = Package(
             name: "CommandTests",
             dependencies: [
                 "CommandSupport", "Inspection", "SecureBlock", "EncFS", "VFS", "SimHost", "FUSEFront", "CLinux",
+                "VolumeControl",
             ],
             swiftSettings: strict),
         .testTarget(

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 void casemate_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
@@ -102,6 +103,16 @@ void casemate_unwatch_end_signals(int descriptor) {
 int casemate_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
 int casemate_forbid_dumps(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : -errno; }
+
+int casemate_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }
+
+int casemate_peer_user(int socket, uid_t *user) {
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return -errno;
+    *user = peer.uid;
+    return 0;
+}
 
 int casemate_ioctl(int descriptor, unsigned long request, void *argument) {
     return ioctl(descriptor, request, argument);

@@ -55,6 +55,8 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
     case mountBusy = 56
     case fuseUnavailable = 57
     case daemonLost = 58
+    case commandBusy = 59
+    case commandRefused = 60
 
     /// `EX_USAGE` of `sysexits.h`.
     case usage = 64
@@ -114,6 +116,8 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
         case .mountBusy: "the mount is in use"
         case .fuseUnavailable: "FUSE is not there or may not be used"
         case .daemonLost: "the process that serves the mount ended unexpectedly"
+        case .commandBusy: "a mounted volume is busy with another command of this kind"
+        case .commandRefused: "the process that serves the mount does not take the command"
         case .usage: "the command line is wrong; nothing was done"
         }
     }

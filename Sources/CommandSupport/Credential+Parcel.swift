@@ -17,23 +17,32 @@ extension Credential {
         try secret.withUnsafeBytes { bytes throws(FUSEError) in try parcel.append(bytes) }
     }
 
-    /// The credentials of a parcel, in the order they were put in.
-    /// - Throws: ``CommandFailure`` when there is no memory for a secret.
+    /// The credentials of a parcel, in the order they were put in. Any bytes may come; only what ``append(to:)`` makes
+    /// is taken.
+    /// - Throws: ``CommandFailure`` for a parcel that holds something else, or when there is no memory for a secret.
     public static func all(in parcel: borrowing SecretParcel) throws(CommandFailure) -> [Credential] {
         var credentials: [Credential] = []
         var kind: UInt8?
+        var isWhole = true
         do throws(SealError) {
             try parcel.forEach { bytes throws(SealError) in
                 guard let current = kind else {
-                    kind = bytes.first
+                    kind = bytes.first ?? 0
                     return
                 }
                 kind = nil
-                let secret = try SecretBytes(copying: bytes)
-                credentials.append(current == keyFileKind ? .keyFile(secret) : .passphrase(secret))
+                switch (current, bytes.count) {
+                case (passphraseKind, 1...SecretInput.capacity):
+                    credentials.append(.passphrase(try SecretBytes(copying: bytes)))
+                case (keyFileKind, keyFileBytes): credentials.append(.keyFile(try SecretBytes(copying: bytes)))
+                default: isWhole = false
+                }
             }
         } catch {
             throw CommandFailure(.cryptoFailed, "no memory for a secret: \(error)")
+        }
+        guard isWhole, kind == nil else {
+            throw CommandFailure(.credentialUnusable, "no passphrase and no key file was handed over")
         }
         return credentials
     }

@@ -159,6 +159,15 @@ extension VolumeSummary {
 
 }
 
+extension DeviceStatus {
+    /// What `keys list` prints: a line for each slot.
+    public var keySlotText: String {
+        keySlots.map { slot in
+            "\(slot.slot)  \(slot.state.words)\(slot.slot == usedKeySlot ? "  (used now)" : "")"
+        }.joined(separator: "\n")
+    }
+}
+
 private func hex(_ value: UInt64) -> String { String(value, radix: 16) }
 
 extension KeySlotStatus.State {

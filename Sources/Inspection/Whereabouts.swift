@@ -31,8 +31,12 @@ public struct Whereabouts: Sendable {
         let extents: [(fileOffset: UInt64, first: LogicalBlock, count: UInt64)]
         do throws(VFSError) {
             var node = files.root
+            // Where it is mounted, the filesystem lives on, and a node that is not given back would never go.
+            var held: [NodeID] = []
+            defer { for node in held { files.forget(node, count: 1) } }
             for part in path.utf8.split(separator: UInt8(ascii: "/")) {
                 node = try files.lookup(Name(part), in: node).node
+                held.append(node)
             }
             extents = try files.dataBlocks(of: node)
         } catch {

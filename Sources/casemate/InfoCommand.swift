@@ -3,19 +3,20 @@ import CommandSupport
 import EncFS
 import Inspection
 import SecureBlock
+import VolumeControl
 
 struct InfoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "info", abstract: "Tell what a volume is and how it stands.",
         discussion: """
             Shows identity and format, sizes and use, the last commit, the anchor, and the key slots; and says what is damaged or missing. \
-            Changes nothing. The volume must not be mounted for writing at the same time.
+            Changes nothing. VOLUME may also be the directory where the volume is mounted: then the process that serves it tells.
 
             With --where PATH (a path inside the volume, from its root) it lists the byte offsets in VOLUME where that file's data \
             lies now.
             """)
 
-    @Argument(help: "The volume's file or block device.", completion: .file())
+    @Argument(help: "The volume's file or block device, or where it is mounted.", completion: .file())
     var volume: String
 
     @OptionGroup var secrets: SecretArguments
@@ -29,7 +30,13 @@ struct InfoCommand: ParsableCommand {
 
     func run() throws {
         let access = VolumeAccess(path: volume, secrets)
-        let host = try access.openHost(.readOnly)
+        let host: FileBlockHost
+        switch try access.find(.readOnly) {
+        case .file(let found): host = found
+        case .mounted(let client):
+            return try access.ask(
+                client, location.map { .whereabouts(path: $0, json: json) } ?? .info(json: json))
+        }
         let device = try access.openDevice(.readOnly, on: host)
         let text: String
         if let location {

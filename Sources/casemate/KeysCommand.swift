@@ -2,18 +2,54 @@ import ArgumentParser
 import CommandSupport
 import Inspection
 import SecureBlock
+import VolumeControl
 
 struct KeysCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys", abstract: "List, add, remove or change what opens a volume.",
         discussion: """
             A volume has eight key slots. Each holds the volume's key, wrapped under a passphrase or a key file; any one of them \
-            opens the volume. The volume must not be mounted.
+            opens the volume. VOLUME may also be the directory where it is mounted; who changes slots then gives a secret that \
+            opens the volume all the same.
 
             Removing a slot does not change the volume's key: whoever kept a copy of the old slot and knows its passphrase \
             can still read what a copy of the volume holds.
             """,
         subcommands: [KeysList.self, KeysAdd.self, KeysRemove.self, KeysChange.self])
+}
+
+/// The volume that a `keys` command is about, and what opens it.
+struct KeysArguments: ParsableArguments {
+    @Argument(help: "The volume's file or block device, or where it is mounted.", completion: .file())
+    var volume: String
+    @OptionGroup var secrets: SecretArguments
+
+    /// Has `request` performed by the process that serves the volume, or opens the volume and has `change` done.
+    /// - Parameter new: the secret that goes with the request, asked for once the one that opens the volume is known.
+    func change(
+        _ request: ControlRequest, new: NewSecretArguments? = nil,
+        _ change: (KeySlotEditor, _ used: Int, _ new: Credential?) throws(CommandFailure) -> String
+    ) throws {
+        let access = VolumeAccess(path: volume, secrets)
+        switch try access.find(.readWrite) {
+        case .mounted(let client):
+            var credentials = [try access.credential()]
+            if let new { credentials.append(try new.credential(volume: volume)) }
+            try access.ask(client, request, credentials)
+        case .file(let host):
+            let device = try access.openDevice(.readWrite, on: host)
+            let said: String
+            do throws(CommandFailure) {
+                let editor = KeySlotEditor(device, volume: volume)
+                said = try change(editor, device.status.usedKeySlot, try new?.credential(volume: volume))
+            } catch {
+                try access.close(device)
+                throw error
+            }
+            try access.close(device)
+            try Terminal.require(said)
+        }
+    }
 }
 
 /// A second secret, beside the one that opens the volume now.
@@ -50,19 +86,18 @@ struct KeysList: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "Show which key slots are in use. Changes nothing.")
 
-    @Argument(help: "The volume's file or block device.", completion: .file())
-    var volume: String
-    @OptionGroup var secrets: SecretArguments
+    @OptionGroup var arguments: KeysArguments
 
     func run() throws {
-        let access = VolumeAccess(path: volume, secrets)
-        let device = try access.openDevice(.readOnly)
-        let status = device.status
-        try access.close(device)
-        let lines = status.keySlots.map { slot in
-            "\(slot.slot)  \(slot.state.words)\(slot.slot == status.usedKeySlot ? "  (used now)" : "")"
+        let access = VolumeAccess(path: arguments.volume, arguments.secrets)
+        switch try access.find(.readOnly) {
+        case .mounted(let client): try access.ask(client, .keysList)
+        case .file(let host):
+            let device = try access.openDevice(.readOnly, on: host)
+            let text = device.status.keySlotText
+            try access.close(device)
+            try Terminal.require(text)
         }
-        try Terminal.require(lines.joined(separator: "\n"))
     }
 }
 
@@ -70,17 +105,13 @@ struct KeysAdd: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "add", abstract: "Let another passphrase or key file open the volume too.")
 
-    @Argument(help: "The volume's file or block device.", completion: .file())
-    var volume: String
-    @OptionGroup var secrets: SecretArguments
+    @OptionGroup var arguments: KeysArguments
     @OptionGroup var new: NewSecretArguments
 
     func run() throws {
-        try changeKeys(volume, secrets) { device throws(CommandFailure) in
-            let credential = try new.credential(volume: volume)
-            do throws(KeySlotChangeError) {
-                return "key slot \(try device.addKeySlot(credential)) opens the volume too"
-            } catch { throw CommandFailure(error, volume: volume) }
+        try arguments.change(.keysAdd, new: new) { editor, _, new throws(CommandFailure) in
+            guard let new else { return "" }
+            return try editor.add(new)
         }
     }
 }
@@ -89,18 +120,19 @@ struct KeysRemove: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove", abstract: "Take a key slot away. The last one in use stays.")
 
-    @Argument(help: "The volume's file or block device.", completion: .file())
-    var volume: String
+    @OptionGroup var arguments: KeysArguments
     @Option(help: "The slot's number, as casemate keys list shows it.")
     var slot: Int
-    @OptionGroup var secrets: SecretArguments
+
+    func validate() throws {
+        guard (0..<Layout.keySlotCount).contains(slot) else {
+            throw ValidationError("--slot is between 0 and \(Layout.keySlotCount - 1).")
+        }
+    }
 
     func run() throws {
-        try changeKeys(volume, secrets) { device throws(CommandFailure) in
-            do throws(KeySlotChangeError) {
-                try device.removeKeySlot(slot)
-                return "key slot \(slot) is empty"
-            } catch { throw CommandFailure(error, volume: volume) }
+        try arguments.change(.keysRemove(slot: slot)) { editor, _, _ throws(CommandFailure) in
+            try editor.remove(slot)
         }
     }
 }
@@ -109,38 +141,13 @@ struct KeysChange: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "change", abstract: "Replace the passphrase or key file that is given by a new one.")
 
-    @Argument(help: "The volume's file or block device.", completion: .file())
-    var volume: String
-    @OptionGroup var secrets: SecretArguments
+    @OptionGroup var arguments: KeysArguments
     @OptionGroup var new: NewSecretArguments
 
     func run() throws {
-        try changeKeys(volume, secrets) { device throws(CommandFailure) in
-            let old = device.status.usedKeySlot
-            let credential = try new.credential(volume: volume)
-            do throws(KeySlotChangeError) {
-                // The new one is durable before the old one goes: a crash in between leaves both.
-                let slot = try device.addKeySlot(credential)
-                try device.removeKeySlot(old)
-                return "key slot \(slot) opens the volume in place of slot \(old)"
-            } catch { throw CommandFailure(error, volume: volume) }
+        try arguments.change(.keysChange, new: new) { editor, used, new throws(CommandFailure) in
+            guard let new else { return "" }
+            return try editor.replace(used, by: new)
         }
     }
-}
-
-/// Opens the volume for writing, has `change` done, closes it, and says what was done.
-private func changeKeys(
-    _ volume: String, _ secrets: SecretArguments, _ change: (SecureDevice) throws(CommandFailure) -> String
-) throws {
-    let access = VolumeAccess(path: volume, secrets)
-    let device = try access.openDevice(.readWrite)
-    let said: String
-    do throws(CommandFailure) {
-        said = try change(device)
-    } catch {
-        try access.close(device)
-        throw error
-    }
-    try access.close(device)
-    try Terminal.require("\(volume): \(said)")
 }

@@ -4,6 +4,7 @@ import FUSEFront
 import Inspection
 import Logging
 import SecureBlock
+import VolumeControl
 
 /// A volume on its way from an open device to a served directory, and back.
 struct Mount {
@@ -35,14 +36,23 @@ struct Mount {
             Terminal.note("casemate: warning: \(warning)")
         }
         let files = try fileSystem(on: device, logger)
+        let volume = MountedVolume(path: access.absolutePath, device: device, host: host, files: files)
         let session: FUSESession
+        let control: ControlServer
         do throws(FUSEError) {
-            session = try FUSESession(serving: files, at: directory, options, logger: logger)
+            control = try ControlServer(root: files.root, service: volume, logger: logger)
+            do throws(FUSEError) {
+                session = try FUSESession(serving: files, at: directory, options, control: control, logger: logger)
+            } catch {
+                control.stop()
+                throw error
+            }
         } catch {
             try close(files, device)
             throw CommandFailure(error, mountpoint: directory)
         }
         do {
+            defer { control.stop() }
             try ready()
             try session.run()
         } catch {

@@ -47,7 +47,7 @@ struct MountCommand: ParsableCommand {
     var fuseOptions: FUSEOptions {
         get throws(CommandFailure) {
             var parsed = FUSEOptions()
-            parsed.sourceName = volume
+            parsed.sourceName = VolumeAccess(path: volume, secrets).absolutePath
             parsed.subtype = "casemate"
             do throws(FUSEError) {
                 for list in options { try parsed.apply(list: list) }

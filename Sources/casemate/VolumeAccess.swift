@@ -1,7 +1,10 @@
+import ArgumentParser
 import CommandSupport
 import EncFS
+import Glibc
 import Inspection
 import SecureBlock
+import VolumeControl
 
 /// A volume as a command names it, and the steps that open it, with every failure turned into one for people.
 struct VolumeAccess {
@@ -17,6 +20,13 @@ struct VolumeAccess {
         source = secrets.source()
         anchorSource = secrets.anchor
         anchorWindow = secrets.anchorWindow
+    }
+
+    /// The path as other processes find it; as given while there is no such file.
+    var absolutePath: String {
+        guard let resolved = realpath(path, nil) else { return path }
+        defer { free(resolved) }
+        return String(cString: resolved)
     }
 
     func credential(twice: Bool = false) throws(CommandFailure) -> Credential {
@@ -46,6 +56,42 @@ struct VolumeAccess {
         } catch {
             throw CommandFailure(error, volume: path)
         }
+    }
+
+    /// A volume as it is found: in a file that we may open, or mounted, by a process that we may ask.
+    enum Place {
+        case file(FileBlockHost)
+        case mounted(ControlClient)
+    }
+
+    /// Finds the volume: a directory is where one is mounted; a file that is in use may be one that is.
+    func find(_ mode: OpenMode) throws(CommandFailure) -> Place {
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+            return .mounted(try ControlClient(mountpoint: path))
+        }
+        do throws(HostError) {
+            return .file(try FileBlockHost.open(path: path, FileHostOptions(readOnly: mode != .readWrite)))
+        } catch {
+            if error == .inUse, let client = ControlClient.serving(volume: path) { return .mounted(client) }
+            throw CommandFailure(error, volume: path)
+        }
+    }
+
+    /// Has the process that serves a mount do it, shows what it says, and prints what comes of it.
+    func ask(
+        _ client: ControlClient, _ request: ControlRequest, _ credentials: [Credential] = [],
+        progress: ProgressLine? = nil
+    ) throws {
+        let result: ControlResult
+        do {
+            defer { progress?.finish() }
+            result = try client.run(
+                request, credentials, progress: { progress?.update($0, of: $1) },
+                note: { Terminal.note("casemate: warning: \($0)") })
+        }
+        try Terminal.require(result.text)
+        if result.exitStatus != 0 { throw ExitCode(Int32(result.exitStatus)) }
     }
 
     func openHost(_ mode: OpenMode) throws(CommandFailure) -> FileBlockHost {
@@ -120,17 +166,7 @@ struct VolumeAccess {
     }
 
     func whereabouts(of file: String, on device: SecureDevice) throws(CommandFailure) -> Whereabouts {
-        let files = try openFileSystem(device)
-        do throws(Whereabouts.Failure) {
-            return try Whereabouts(of: file, in: files, on: device)
-        } catch {
-            switch error {
-            case .device(let error): throw CommandFailure(error, volume: path)
-            case .filesystem(let error):
-                throw CommandFailure(
-                    .fileMissing, "\(file): \(error)", at: path, advice: "PATH is given from the volume's root.")
-            }
-        }
+        try Whereabouts(of: file, in: try openFileSystem(device), on: device, volume: path)
     }
 
     func close(_ device: SecureDevice) throws(CommandFailure) {

@@ -26,7 +26,8 @@ import Testing
         (.mountpointHoldsVolume, 53, "mountpoint-holds-volume"), (.alreadyMounted, 54, "already-mounted"),
         (.notMounted, 55, "not-mounted"), (.mountBusy, 56, "mount-busy"),
         (.fuseUnavailable, 57, "fuse-unavailable"),
-        (.daemonLost, 58, "daemon-lost"), (.usage, 64, "usage"),
+        (.daemonLost, 58, "daemon-lost"), (.commandBusy, 59, "command-busy"),
+        (.commandRefused, 60, "command-refused"), (.usage, 64, "usage"),
     ]
 
     @Test func numbersAndNamesAreStable() {

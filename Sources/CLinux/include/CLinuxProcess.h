@@ -26,6 +26,12 @@ int casemate_eventfd(void);
 /* PR_SET_DUMPABLE 0. Returns 0 or minus errno. */
 int casemate_forbid_dumps(void);
 
+/* SO_PEERCRED of a connected socket: who called connect(2), or for the caller's end listen(2). Returns 0 or minus errno. */
+int casemate_peer_user(int socket, uid_t *user);
+
+/* accept4(2), close-on-exec: the connection, or -1 with errno. */
+int casemate_accept(int listener);
+
 int casemate_ioctl(int descriptor, unsigned long request, void *argument);
 
 /* syncfs(2). */

@@ -3,7 +3,7 @@ import Glibc
 import VFS
 
 /// A joinable thread of its own, outside any executor: request loops block in the kernel.
-final class ServiceThread: Sendable {
+package final class ServiceThread: Sendable {
     private let thread: pthread_t
 
     private final class Start {
@@ -12,7 +12,7 @@ final class ServiceThread: Sendable {
     }
 
     /// - Throws: ``FUSEError/system(call:errno:path:)`` when the process may start no more threads.
-    init(named name: String, _ body: @escaping @Sendable () -> Void) throws(FUSEError) {
+    package init(named name: String, _ body: @escaping @Sendable () -> Void) throws(FUSEError) {
         let start = Unmanaged.passRetained(
             Start {
                 casemate_name_thread(name)
@@ -34,7 +34,10 @@ final class ServiceThread: Sendable {
     }
 
     /// Waits for the thread's end. Call it once.
-    func join() { pthread_join(thread, nil) }
+    package func join() { pthread_join(thread, nil) }
+
+    /// Lets the thread end by itself, instead of ``join()``.
+    package func detach() { pthread_detach(thread) }
 
     /// Makes a blocked system call of the thread return `EINTR`; `signal` must have a handler without `SA_RESTART`.
     func interrupt(with signal: Int32) { pthread_kill(thread, signal) }

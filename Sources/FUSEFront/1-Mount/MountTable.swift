@@ -2,26 +2,26 @@ import Glibc
 import VFS
 
 /// One line of `/proc/self/mountinfo`, proc(5).
-struct MountTableEntry: Hashable {
+package struct MountTableEntry: Hashable {
     /// The kernel's number of the mount; later mounts at the same place have later lines, not larger numbers.
-    var identifier: Int
+    package var identifier: Int
     /// `major:minor` of the filesystem's device.
-    var device: String
-    var mountpoint: String
-    var type: String
-    var source: String
+    package var device: String
+    package var mountpoint: String
+    package var type: String
+    package var source: String
 }
 
 /// What is mounted, as this process sees it. Reading it asks no filesystem, so that a serving thread may.
-enum MountTable {
+package enum MountTable {
     /// - Throws: ``FUSEError/system(call:errno:path:)`` without `/proc`.
-    static func entries() throws(FUSEError) -> [MountTableEntry] {
+    package static func entries() throws(FUSEError) -> [MountTableEntry] {
         let bytes = try SmallFile.read("/proc/self/mountinfo")
         return bytes.split(separator: UInt8(ascii: "\n")).compactMap { entry(String(decoding: $0, as: UTF8.self)) }
     }
 
     /// What one sees at `path`, which is absolute and without symbolic links: the last mount there.
-    static func top(at path: String) throws(FUSEError) -> MountTableEntry? {
+    package static func top(at path: String) throws(FUSEError) -> MountTableEntry? {
         try entries().last { $0.mountpoint == path }
     }
 

@@ -35,7 +35,7 @@ public enum MountpointCheck {
     }
 
     /// The absolute path of a mountpoint, without symbolic links.
-    static func directory(_ mountpoint: String) throws(FUSEError) -> String {
+    package static func directory(_ mountpoint: String) throws(FUSEError) -> String {
         var status = stat()
         guard stat(mountpoint, &status) == 0 else {
             switch errno {
@@ -49,7 +49,7 @@ public enum MountpointCheck {
         return try absolute(mountpoint)
     }
 
-    static func absolute(_ path: String) throws(FUSEError) -> String {
+    package static func absolute(_ path: String) throws(FUSEError) -> String {
         guard let resolved = realpath(path, nil) else {
             throw FUSEError.system(call: "realpath", errno: .last, path: path)
         }

@@ -48,7 +48,8 @@ public enum Unmounting {
         return .closed
     }
 
-    private static func openRoot(_ path: String) throws(FUSEError) -> Int32 {
+    /// The mount's root directory, for calls on the mount itself; the caller closes it.
+    package static func openRoot(_ path: String) throws(FUSEError) -> Int32 {
         let descriptor = casemate_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
         guard descriptor >= 0 else {
             switch errno {

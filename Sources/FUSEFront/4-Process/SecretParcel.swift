@@ -49,6 +49,25 @@ public struct SecretParcel: ~Copyable {
         }
     }
 
+    package var byteCount: Int { used }
+
+    /// Lends the parcel as it travels. The bytes must not be copied to memory that is not wiped.
+    package borrowing func withBytes<Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
+    ) throws(Failure) {
+        try body(UnsafeRawBufferPointer(rebasing: room[..<used]))
+    }
+
+    /// A parcel of `byteCount` bytes, at most ``capacityBytes``, which `fill` writes.
+    package init<Failure: Error>(
+        byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
+    ) throws(Failure) {
+        precondition(byteCount >= 0 && byteCount <= Self.capacityBytes)
+        self.init()
+        try fill(UnsafeMutableRawBufferPointer(rebasing: room[..<byteCount]))
+        used = byteCount
+    }
+
     borrowing func send(to descriptor: Int32) throws(FUSEError) {
         guard used > 0 else { return }
         guard write(descriptor, room.baseAddress, used) == used else {

@@ -1,0 +1,84 @@
+/// What a mounted volume can be asked for beside its files.
+package enum ControlRequest: Hashable, Sendable {
+    case info(json: Bool)
+    /// Where the live blocks of a file are, by its path from the volume's root.
+    case whereabouts(path: String, json: Bool)
+    case keysList
+    /// Secrets: one that opens the volume, the new one.
+    case keysAdd
+    /// Secrets: one that opens the volume.
+    case keysRemove(slot: Int)
+    /// Secrets: the one to replace, the new one.
+    case keysChange
+
+    /// Requests of one lane run one at a time; lookers-on of any number.
+    package enum Lane: Hashable, Sendable { case looking, keys }
+
+    package var lane: Lane {
+        switch self {
+        case .info, .whereabouts, .keysList: .looking
+        case .keysAdd, .keysRemove, .keysChange: .keys
+        }
+    }
+
+    private enum Verb: UInt8 {
+        case info = 1
+        case whereabouts = 2
+        case keysList = 3
+        case keysAdd = 4
+        case keysRemove = 5
+        case keysChange = 6
+    }
+}
+
+extension ControlRequest {
+    /// The protocol's version. The first field of a request in every version to come.
+    package static let version: UInt16 = 1
+    package static let tokenBytes = 16
+
+    /// The payload of a request frame: version u16, token, verb u8, the verb's fields.
+    package func payload(token: [UInt8]) -> [UInt8] {
+        precondition(token.count == Self.tokenBytes)
+        var fields = FieldWriter()
+        fields.u16(Self.version)
+        fields.bytes(token)
+        func verb(_ verb: Verb) { fields.u8(verb.rawValue) }
+        switch self {
+        case .info(let json):
+            verb(.info)
+            fields.flag(json)
+        case .whereabouts(let path, let json):
+            verb(.whereabouts)
+            fields.text(path)
+            fields.flag(json)
+        case .keysList: verb(.keysList)
+        case .keysAdd: verb(.keysAdd)
+        case .keysRemove(let slot):
+            verb(.keysRemove)
+            fields.u8(UInt8(clamping: slot))
+        case .keysChange: verb(.keysChange)
+        }
+        return fields.bytes
+    }
+
+    /// - Throws: ``ControlError/version(_:)``, ``ControlError/malformed(_:)``.
+    package static func parse(_ payload: [UInt8]) throws(ControlError) -> (ControlRequest, token: [UInt8]) {
+        var fields = FieldReader(payload)
+        let version = try fields.u16()
+        guard version == Self.version else { throw .version(version) }
+        let token = try fields.bytes(tokenBytes)
+        let number = try fields.u8()
+        guard let verb = Verb(rawValue: number) else { throw .malformed("request \(number), which is none") }
+        let request: ControlRequest
+        switch verb {
+        case .info: request = .info(json: try fields.flag())
+        case .whereabouts: request = .whereabouts(path: try fields.text(), json: try fields.flag())
+        case .keysList: request = .keysList
+        case .keysAdd: request = .keysAdd
+        case .keysRemove: request = .keysRemove(slot: Int(try fields.u8()))
+        case .keysChange: request = .keysChange
+        }
+        try fields.finish()
+        return (request, token)
+    }
+}

@@ -1,0 +1,65 @@
+import CommandSupport
+import SecureBlock
+
+/// Changes to a volume's key slots, the same on a volume that a command opened and on one that is mounted.
+package struct KeySlotEditor {
+    private let device: SecureDevice
+    private let volume: String
+    private let commit: () throws(CommandFailure) -> Void
+
+    /// How often a change is tried again that met a write between the client's commit and itself.
+    private static let attempts = 5
+
+    /// - Parameters:
+    ///   - volume: how messages name it.
+    ///   - commit: has the device's client commit, durable on return: a root can only describe a commit.
+    package init(
+        _ device: SecureDevice, volume: String, commit: @escaping () throws(CommandFailure) -> Void = {}
+    ) {
+        self.device = device
+        self.volume = volume
+        self.commit = commit
+    }
+
+    /// The slot that `credential` opens.
+    package func slot(openedBy credential: Credential) throws(CommandFailure) -> Int {
+        do throws(VolumeError) { return try device.keySlot(openedBy: credential) } catch {
+            throw CommandFailure(error, volume: volume)
+        }
+    }
+
+    /// Lets `new` open the volume too; durable on return.
+    /// - Returns: what was done, for people.
+    package func add(_ new: Credential) throws(CommandFailure) -> String {
+        "\(volume): key slot \(try change { device throws(KeySlotChangeError) in try device.addKeySlot(new) }) "
+            + "opens the volume too"
+    }
+
+    package func remove(_ slot: Int) throws(CommandFailure) -> String {
+        try change { device throws(KeySlotChangeError) in try device.removeKeySlot(slot) }
+        return "\(volume): key slot \(slot) is empty"
+    }
+
+    /// Puts `new` in the place of what is in slot `old`. The new one is durable before the old one goes: a crash in
+    /// between leaves both.
+    package func replace(_ old: Int, by new: Credential) throws(CommandFailure) -> String {
+        let slot = try change { device throws(KeySlotChangeError) in try device.addKeySlot(new) }
+        try change { device throws(KeySlotChangeError) in try device.removeKeySlot(old) }
+        return "\(volume): key slot \(slot) opens the volume in place of slot \(old)"
+    }
+
+    @discardableResult
+    private func change<Result>(
+        _ body: (SecureDevice) throws(KeySlotChangeError) -> Result
+    ) throws(CommandFailure) -> Result {
+        for _ in 1..<Self.attempts {
+            try commit()
+            do throws(KeySlotChangeError) { return try body(device) } catch {
+                guard error == .uncommittedChanges else { throw CommandFailure(error, volume: volume) }
+            }
+        }
+        throw CommandFailure(
+            .commandBusy, "the volume is written all the time, and nothing was changed", at: volume,
+            advice: "Try again in a quieter moment.")
+    }
+}

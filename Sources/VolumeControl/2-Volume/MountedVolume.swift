@@ -1,0 +1,92 @@
+import CommandSupport
+import EncFS
+import Glibc
+import Inspection
+import SecureBlock
+import VFS
+
+/// A volume that a mount serves, answering for itself: the same words as the commands on a volume's file.
+package final class MountedVolume: ControlService {
+    /// How messages name it.
+    let path: String
+    let device: SecureDevice
+    let host: any BlockHost
+    /// The device's client, who alone commits.
+    let files: any FileSystem
+
+    package init(path: String, device: SecureDevice, host: any BlockHost, files: any FileSystem) {
+        self.path = path
+        self.device = device
+        self.host = host
+        self.files = files
+    }
+
+    package func perform(
+        _ request: ControlRequest, _ credentials: [Credential], _ job: ControlJob
+    ) throws(CommandFailure) -> ControlResult {
+        switch request {
+        case .info(let json): return ControlResult(try info(json: json, job))
+        case .whereabouts(let file, let json): return ControlResult(try whereabouts(of: file, json: json))
+        case .keysList: return ControlResult(device.status.keySlotText)
+        case .keysAdd:
+            let (_, new) = try proven(credentials, isNewGiven: true)
+            guard let new else { throw Self.secretsMissing }
+            return ControlResult(try editor.add(new))
+        case .keysRemove(let slot):
+            _ = try proven(credentials, isNewGiven: false)
+            return ControlResult(try editor.remove(slot))
+        case .keysChange:
+            let (old, new) = try proven(credentials, isNewGiven: true)
+            guard let new else { throw Self.secretsMissing }
+            return ControlResult(try editor.replace(old, by: new))
+        }
+    }
+
+    private func info(json: Bool, _ job: ControlJob) throws(CommandFailure) -> String {
+        let storeBytes: UInt64
+        do throws(HostError) { storeBytes = try host.byteCount() } catch {
+            throw CommandFailure(error, volume: path)
+        }
+        let summary = VolumeSummary(device.status, storeBytes: storeBytes)
+        for warning in summary.warnings { job.note(warning) }
+        return json ? summary.json.text : summary.text(volume: path)
+    }
+
+    private func whereabouts(of file: String, json: Bool) throws(CommandFailure) -> String {
+        guard let files = files as? EncFS else {
+            throw CommandFailure(.commandRefused, "there is no filesystem on it that we know", at: path)
+        }
+        // Blocks have a place in the log once they are in a record; a commit puts them there.
+        try commit()
+        let found = try Whereabouts(of: file, in: files, on: device, volume: path)
+        return json ? found.json.text : found.text
+    }
+
+    // MARK: keys
+
+    private static let secretsMissing = CommandFailure(.commandRefused, "a secret is missing")
+
+    private var editor: KeySlotEditor {
+        KeySlotEditor(device, volume: path) { [self] () throws(CommandFailure) in try commit() }
+    }
+
+    /// Whoever owns the mount may ask; who wants to change what opens the volume also has to know what opens it now, so
+    /// that an unattended terminal gives nobody lasting access.
+    private func proven(
+        _ credentials: [Credential], isNewGiven: Bool
+    ) throws(CommandFailure) -> (slot: Int, new: Credential?) {
+        guard credentials.count == (isNewGiven ? 2 : 1) else { throw Self.secretsMissing }
+        let slot = try editor.slot(openedBy: credentials[0])
+        return (slot, isNewGiven ? credentials[1] : nil)
+    }
+
+    /// Has the client commit everything, durable on return.
+    func commit() throws(CommandFailure) {
+        guard !device.isReadOnly else { return }
+        do throws(VFSError) { try files.commit(nil, dataOnly: false).wait() } catch {
+            throw CommandFailure(
+                .hostFailed, "the volume could not be committed: \(error)", at: path,
+                advice: "What was synced before is safe. Mend the cause, unmount and mount again.")
+        }
+    }
+}
