@@ -12,6 +12,7 @@ let package = Package(
     products: [
         .library(name: "SecureBlock", targets: ["SecureBlock"]),
         .library(name: "EncFS", targets: ["EncFS"]),
+        .library(name: "BlockFS", targets: ["BlockFS"]),
         .library(name: "LibOSCore", targets: ["LibOSCore", "VFS", "MemFS", "HostFS"]),
         .library(name: "SimHost", targets: ["SimHost"]),
         .library(name: "Inspection", targets: ["Inspection"]),
@@ -46,6 +47,7 @@ let package = Package(
         .target(name: "EncFS", dependencies: ["SecureBlock", "VFS"], swiftSettings: strict),
         .target(name: "MemFS", dependencies: ["VFS"], swiftSettings: strict),
         .target(name: "HostFS", dependencies: ["VFS", "CLinux"], swiftSettings: strict),
+        .target(name: "BlockFS", dependencies: ["SecureBlock", "VFS", "CLinux"], swiftSettings: strict),
         .target(name: "LibOSCore", dependencies: ["VFS"], swiftSettings: strict),
 
         // Fronts and tools.
@@ -69,8 +71,8 @@ let package = Package(
         .executableTarget(
             name: "fuse-debug",
             dependencies: [
-                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "CommandSupport", "CLinux",
-                "VolumeControl",
+                "FUSEFront", "LibOSCore", "EncFS", "BlockFS", "MemFS", "HostFS", "SecureBlock", "CommandSupport",
+                "CLinux", "VolumeControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -96,7 +98,8 @@ let package = Package(
         .testTarget(
             name: "FUSETests",
             dependencies: [
-                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "SimHost", "VFS", "CLinux",
+                "FUSEFront", "LibOSCore", "EncFS", "BlockFS", "MemFS", "HostFS", "SecureBlock", "SimHost", "VFS",
+                "CLinux",
             ],
             swiftSettings: strict),
         .testTarget(

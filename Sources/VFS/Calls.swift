@@ -137,7 +137,12 @@ public struct Traits: Sendable {
     public var maximumFileBytes: UInt64
     /// As `f_type` names it, for messages and `statfs`: `encfs`, `memfs`, `hostfs`.
     public var typeName: String
-    public init(ownsState: Bool, readOnly: Bool, maximumFileBytes: UInt64, typeName: String) {
+    /// Reads and writes of files go past the kernel's page cache, whatever the opener asked for.
+    public var bypassesCaches: Bool
+    public init(
+        ownsState: Bool, readOnly: Bool, maximumFileBytes: UInt64, typeName: String, bypassesCaches: Bool = false
+    ) {
+        self.bypassesCaches = bypassesCaches
         self.ownsState = ownsState
         self.readOnly = readOnly
         self.maximumFileBytes = maximumFileBytes

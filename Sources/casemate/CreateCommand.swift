@@ -42,6 +42,11 @@ struct CreateCommand: ParsableCommand {
             """, valueName: "suite"))
     var cipher: CipherSuite?
 
+    @Flag(
+        name: .customLong("no-filesystem"),
+        help: "Put no filesystem on it: a plain disk, for fuse-debug --block.")
+    var isPlain = false
+
     func validate() throws {
         guard size.bytes >= 2 << 20, size.bytes % UInt64(blockBytes) == 0 else {
             throw ValidationError("--size is a multiple of 4096 bytes, and at least 2M.")
@@ -63,7 +68,7 @@ struct CreateCommand: ParsableCommand {
             options.sparePerMille = spare * 10
             if let cipher { options.cipher = cipher }
             options.anchorPolicy = secrets.anchorWindow ?? .everyCommit
-            try access.create(on: host, options, credential, owner: (getuid(), getgid()))
+            try access.create(on: host, options, credential, owner: isPlain ? nil : (getuid(), getgid()))
         } catch {
             host.close()
             // What we made and could not finish is no volume. What was there before is left alone.

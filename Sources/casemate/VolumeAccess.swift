@@ -102,10 +102,10 @@ struct VolumeAccess {
         }
     }
 
-    /// Writes an empty volume with an empty filesystem for `owner`; durable on return.
+    /// Writes an empty volume, with an empty filesystem for `owner` if there is one; durable on return.
     func create(
         on host: FileBlockHost, _ options: VolumeOptions, _ credential: Credential,
-        owner: (user: UInt32, group: UInt32)
+        owner: (user: UInt32, group: UInt32)?
     ) throws(CommandFailure) {
         let anchor = anchor()
         do throws(VolumeError) {
@@ -115,6 +115,7 @@ struct VolumeAccess {
             let isHostFull = error == .device(.noSpace)
             throw isHostFull ? CommandFailure(HostError.noSpace, volume: path) : CommandFailure(error, volume: path)
         }
+        guard let owner else { return host.close() }
         let device = try open(host, .readWrite, credential)
         var format = EncFS.FormatOptions()
         format.rootOwner = owner.user

@@ -1,3 +1,4 @@
+import BlockFS
 import CommandSupport
 import EncFS
 import FUSEFront
@@ -7,8 +8,9 @@ import LibOSCore
 import MemFS
 import SecureBlock
 import VFS
+import VolumeControl
 
-/// The filesystems of one run, opened, mounted into one namespace, and closed again.
+/// What one run serves, opened and closed again: filesystems mounted into one namespace, or one block device.
 final class Assembly {
     struct Settings {
         var readOnly = false
@@ -20,11 +22,26 @@ final class Assembly {
         var faults: FaultLog
     }
 
-    private(set) var namespace: Namespace
-    private var volumes: [(path: String, device: SecureDevice, files: EncFS)] = []
+    /// An open volume.
+    private struct Volume {
+        var path: String
+        var device: SecureDevice
+        var host: FileBlockHost
+        /// What stands on the device, and alone commits it.
+        var files: any FileSystem
+        /// Commits and ends that.
+        var close: () throws(CommandFailure) -> Void
+    }
+
+    private var volumes: [Volume] = []
+    private var namespace: Namespace
+    private var block: BlockFS?
+
+    /// What is to be mounted.
+    var filesystem: any FileSystem { block ?? namespace }
 
     /// Opens everything, in the given order; closes what was opened when something fails.
-    init(_ mounts: [MountArgument], _ settings: Settings) throws(CommandFailure) {
+    init(_ mounts: [MountArgument], block: String?, _ settings: Settings) throws(CommandFailure) {
         // Until the root is known; replaced below before anybody sees it.
         namespace = Namespace(root: MemFS())
         do throws(CommandFailure) {
@@ -33,6 +50,7 @@ final class Assembly {
                 namespace = Namespace(root: try open(rootMount, settings), readOnly: settings.readOnly)
             }
             for mount in mounts where !mount.isRoot { try attach(mount, settings) }
+            if let block { self.block = try openBlock(block, settings) }
         } catch {
             for failure in close() { Terminal.note("fuse-debug: \(failure)") }
             throw error
@@ -53,7 +71,7 @@ final class Assembly {
     }
 
     private func openVolume(_ path: String, _ settings: Settings) throws(CommandFailure) -> EncFS {
-        let device = try openDevice(path, settings)
+        let (device, host) = try openDevice(path, settings)
         var options = EncFS.MountOptions()
         options.readOnly = settings.readOnly
         options.noAccessTime = settings.noAccessTime
@@ -62,17 +80,78 @@ final class Assembly {
         options.reportFault = { faults.report("\(path): \($0)") }
         do throws(EncFSError) {
             let files = try EncFS(mounting: device, options)
-            volumes.append((path, device, files))
+            volumes.append(
+                Volume(path: path, device: device, host: host, files: files) { () throws(CommandFailure) in
+                    do throws(EncFSError) { try files.close() } catch { throw CommandFailure(error, volume: path) }
+                })
             return files
         } catch {
-            do throws(DeviceError) { try device.close() } catch {
-                Terminal.note("fuse-debug: \(CommandFailure(error, volume: path))")
-            }
+            abandon(device, path)
             throw CommandFailure(error, volume: path)
         }
     }
 
-    private func openDevice(_ path: String, _ settings: Settings) throws(CommandFailure) -> SecureDevice {
+    private func openBlock(_ path: String, _ settings: Settings) throws(CommandFailure) -> BlockFS {
+        let (device, host) = try openDevice(path, settings)
+        var options = BlockFS.Options()
+        (options.owner, options.group) = (geteuid(), getegid())
+        if let seconds = settings.commitSeconds { options.commitIntervalMilliseconds = seconds * 1000 }
+        let faults = settings.faults
+        options.reportFault = { faults.report("\(path): \($0)") }
+        do throws(CommandFailure) {
+            try refuseFileSystem(on: device, path, settings)
+            let files: BlockFS
+            do throws(VFSError) { files = try BlockFS(device, options) } catch {
+                throw CommandFailure(.internal, "\(error)", at: path)
+            }
+            volumes.append(
+                Volume(path: path, device: device, host: host, files: files) { () throws(CommandFailure) in
+                    do throws(VFSError) { try files.close() } catch {
+                        throw CommandFailure(
+                            .hostFailed, "the last changes are lost: \(error)", at: path,
+                            advice: "What was synced is safe. Mend the cause and mount again.")
+                    }
+                })
+            return files
+        } catch {
+            abandon(device, path)
+            throw error
+        }
+    }
+
+    /// Whoever writes to the blocks below files destroys them; looking is free.
+    private func refuseFileSystem(
+        on device: SecureDevice, _ path: String, _ settings: Settings
+    ) throws(CommandFailure) {
+        guard !settings.readOnly else { return }
+        let isThere: Bool
+        do throws(EncFSError) { isThere = try EncFS.isPresent(on: device) } catch {
+            throw CommandFailure(error, volume: path)
+        }
+        if isThere {
+            throw CommandFailure(
+                .notEmpty, "a filesystem of Casemate's own is on it, which other writers would destroy", at: path,
+                advice:
+                    "Mount that: casemate mount. Or make a volume without one: casemate create --no-filesystem. "
+                    + "To look at its blocks: --read-only.")
+        }
+    }
+
+    private func abandon(_ device: SecureDevice, _ path: String) {
+        do throws(DeviceError) { try device.close() } catch {
+            Terminal.note("fuse-debug: \(CommandFailure(error, volume: path))")
+        }
+    }
+
+    /// Answers for the volume, where there is exactly one.
+    func controlService() -> MountedVolume? {
+        guard volumes.count == 1, let volume = volumes.first else { return nil }
+        return MountedVolume(path: volume.path, device: volume.device, host: volume.host, files: volume.files)
+    }
+
+    private func openDevice(_ path: String, _ settings: Settings) throws(CommandFailure) -> (
+        SecureDevice, FileBlockHost
+    ) {
         let host: FileBlockHost
         do throws(HostError) {
             host = try FileBlockHost.open(path: path, FileHostOptions(readOnly: settings.readOnly))
@@ -83,9 +162,10 @@ final class Assembly {
             options.acceptsMissingAnchor = settings.anchor == AnchorSource.none
             var anchor: FileAnchor?
             if case .file(let path) = settings.anchor { anchor = FileAnchor(path: path) }
-            return try SecureDevice.open(
+            let device = try SecureDevice.open(
                 host, credential: credential, anchor: anchor, mode: settings.readOnly ? .readOnly : .readWrite,
                 options: options)
+            return (device, host)
         } catch {
             host.close()
             if let error = error as? VolumeError { throw CommandFailure(error, volume: path) }
@@ -134,12 +214,10 @@ final class Assembly {
     /// - Returns: what could not be closed, and is durable only up to an earlier commit.
     func close() -> [CommandFailure] {
         var failures: [CommandFailure] = []
-        for (path, device, files) in volumes.reversed() {
-            do throws(EncFSError) { try files.close() } catch {
-                failures.append(CommandFailure(error, volume: path))
-            }
-            do throws(DeviceError) { try device.close() } catch {
-                failures.append(CommandFailure(error, volume: path))
+        for volume in volumes.reversed() {
+            do throws(CommandFailure) { try volume.close() } catch { failures.append(error) }
+            do throws(DeviceError) { try volume.device.close() } catch {
+                failures.append(CommandFailure(error, volume: volume.path))
             }
         }
         volumes = []

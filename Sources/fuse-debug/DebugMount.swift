@@ -3,11 +3,13 @@ import FUSEFront
 import Glibc
 import Logging
 import SecureBlock
+import VolumeControl
 
 /// One run: filesystems opened, mounted, served, closed.
 struct DebugMount {
     private let assembly: Assembly
     private let session: FUSESession
+    private let control: ControlServer?
 
     /// Opens and mounts.
     init(
@@ -20,12 +22,18 @@ struct DebugMount {
         settings.noAccessTime = !options.updatesAccessTimes
         settings.commitSeconds = options.commitSeconds
         settings.anchor = command.anchor.flatMap { AnchorSource($0) }
-        assembly = try Assembly(command.orderedMounts, settings)
+        assembly = try Assembly(command.orderedMounts, block: command.block, settings)
+        var control: ControlServer?
         do throws(FUSEError) {
+            if let service = assembly.controlService() {
+                control = try ControlServer(root: assembly.filesystem.root, service: service, logger: logger)
+            }
             session = try FUSESession(
-                serving: assembly.namespace, at: command.mountpoint, options, trace: try Self.trace(command),
-                logger: logger, faults: faults)
+                serving: assembly.filesystem, at: command.mountpoint, options, control: control,
+                trace: try Self.trace(command), logger: logger, faults: faults)
+            self.control = control
         } catch {
+            control?.stop()
             for failure in assembly.close() { Terminal.note("fuse-debug: \(failure)") }
             throw CommandFailure(error, mountpoint: command.mountpoint)
         }
@@ -48,6 +56,7 @@ struct DebugMount {
         do throws(FUSEError) { try session.run() } catch {
             failures.append(CommandFailure(error, mountpoint: session.mountpoint))
         }
+        control?.stop()
         failures += assembly.close()
         session.announceClosed(failure: failures.isEmpty ? nil : failures.map(\.report).joined(separator: "\n"))
         if let first = failures.first { throw first }

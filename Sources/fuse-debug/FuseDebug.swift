@@ -20,6 +20,14 @@ struct FuseDebug: ParsableCommand {
 
               fuse-debug --mount enc:/=notes.volume --mount mem:/tmp --mount host:/src=$HOME/src -f -d /mnt/tree
 
+            With --block the tree is one file, MOUNTPOINT/disk: the volume as a disk, for another filesystem to live on. What
+            that filesystem flushes is durable; after a crash the disk is as of its last flush, or a later commit.
+
+              casemate create disk.volume --size 20G --no-filesystem
+              fuse-debug --block disk.volume /mnt/block
+              losetup --find --show --direct-io=on /mnt/block/disk      prints, say, /dev/loop0
+              mkfs.ext4 /dev/loop0 && mount /dev/loop0 /srv
+
             It goes into the background once mounted, unless -f or -d is given. 'casemate unmount MOUNTPOINT' unmounts
             and waits until all is durable; so does Control-C in the foreground.
             """)
@@ -28,6 +36,11 @@ struct FuseDebug: ParsableCommand {
         name: .customLong("mount"),
         help: ArgumentHelp("A filesystem and its place in the tree; may be repeated.", valueName: "kind:path"))
     var mounts: [MountArgument] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Show a volume's blocks as one file, MOUNTPOINT/disk, instead of a tree.", valueName: "volume"))
+    var block: String?
 
     @Argument(help: "An empty directory.", completion: .directory)
     var mountpoint: String
@@ -85,10 +98,14 @@ struct FuseDebug: ParsableCommand {
         }.map(\.element)
     }
 
-    var volumes: [MountArgument] { orderedMounts.filter { $0.kind == .enc } }
+    /// Paths of the volumes, in the order in which they are opened.
+    var volumes: [String] { orderedMounts.filter { $0.kind == .enc }.map(\.source) + (block.map { [$0] } ?? []) }
 
     func validate() throws {
-        guard !mounts.isEmpty else { throw ValidationError("Give at least one --mount.") }
+        guard !mounts.isEmpty || block != nil else {
+            throw ValidationError("Give at least one --mount, or --block.")
+        }
+        guard mounts.isEmpty || block == nil else { throw ValidationError("Give --mount or --block, not both.") }
         if passphraseFile != nil, keyFile != nil {
             throw ValidationError("Give --passphrase-file or --key-file, not both.")
         }
@@ -108,7 +125,7 @@ struct FuseDebug: ParsableCommand {
         do throws(CommandFailure) { options = try parsedOptions() } catch { throw report(error) }
         do throws(FUSEError) {
             try MountpointCheck.check(
-                mountpoint, backing: volumes.map(\.source).filter { access($0, F_OK) == 0 },
+                mountpoint, backing: volumes.filter { access($0, F_OK) == 0 },
                 hidesFiles: options.hidesFiles)
         } catch { throw report(CommandFailure(error, mountpoint: mountpoint)) }
         guard foreground || debug else { return try launch() }
@@ -124,7 +141,7 @@ struct FuseDebug: ParsableCommand {
         var parcel = SecretParcel()
         let outcome: BackgroundLauncher.Outcome
         do {
-            for volume in volumes { try credential(volume.source).append(to: &parcel) }
+            for volume in volumes { try credential(volume).append(to: &parcel) }
             outcome = try BackgroundLauncher.launch(CommandLine.arguments + ["--in-background"], parcel)
         } catch let failure as CommandFailure {
             throw report(failure)
@@ -176,7 +193,12 @@ struct FuseDebug: ParsableCommand {
 
     private func parsedOptions() throws(CommandFailure) -> FUSEOptions {
         var options = FUSEOptions()
+        // One volume's path, as it is for casemate mount: commands on the volume find its mount by it.
         options.sourceName = "fuse-debug"
+        if volumes.count == 1, let volume = volumes.first, let path = realpath(volume, nil) {
+            options.sourceName = String(cString: path)
+            free(path)
+        }
         options.subtype = "fuse-debug"
         do throws(FUSEError) {
             for list in optionLists { try options.apply(list: list) }

@@ -30,6 +30,7 @@ extension Server {
             var reply = file
             reply.fh = handle.rawValue
             reply.keep_cache = traits.ownsState ? 1 : 0
+            reply.direct_io = traits.bypassesCaches ? 1 : 0
             references.addOpen(entry.node, handle)
             references.addLookup(entry.node)
             if !request.reply(entry, opened: reply) {
@@ -89,6 +90,7 @@ extension Server {
         var reply = file
         reply.fh = handle.rawValue
         reply.keep_cache = traits.ownsState ? 1 : 0
+        reply.direct_io = traits.bypassesCaches ? 1 : 0
         references.addOpen(node, handle)
         if !request.reply(opened: reply) { close(node, handle) }
     }

@@ -5,11 +5,11 @@ import CLinux
 #endif
 
 /// A thread of the host layer: takes no signals, and is joined by whoever started it.
-final class HostThread: Sendable {
+package final class HostThread: Sendable {
     private let thread: UInt
 
     /// Starts a thread that runs `body`; `nil` when the system gives none.
-    init?(_ body: @escaping @Sendable () -> Void) {
+    package init?(_ body: @escaping @Sendable () -> Void) {
         var thread: UInt = 0
         let box = Unmanaged.passRetained(Body(body))
         // SAFETY: the new thread takes over the reference; unless there is none, then it is released here.
@@ -22,7 +22,7 @@ final class HostThread: Sendable {
     }
 
     /// Waits for the thread's end. Once.
-    func join() {
+    package func join() {
         pthread_join(thread, nil)
     }
 

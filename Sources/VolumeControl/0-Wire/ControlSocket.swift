@@ -20,12 +20,12 @@ final class ControlSocket: Sendable {
 
     /// Whether the other end is gone: nobody waits for an answer any more.
     var hasHungUp: Bool {
-        var polled = pollfd(fd: descriptor, events: Int16(POLLRDHUP), revents: 0)
+        var polled = pollfd(fd: descriptor, events: Int16(Self.hangUp), revents: 0)
         return poll(&polled, 1, 0) > 0
     }
 
     /// `POLLRDHUP` of `poll(2)`, which the C library shows only to GNU sources.
-    private let POLLRDHUP: Int32 = 0x2000
+    private static let hangUp: Int32 = 0x2000
 
     // MARK: frames
 
