@@ -88,6 +88,10 @@ extension CommandFailure {
             self.init(
                 .noSuchCommit, "no commit \(sequence.rawValue) any more, or never", at: path,
                 advice: "casemate replay --list shows the commits that are held.")
+        case .noSuchSnapshot(let name):
+            self.init(
+                .noSuchSnapshot, "no snapshot \"\(name)\"", at: path,
+                advice: "casemate snapshot list shows what there is.")
         case .host(let error): self.init(error, volume: path)
         case .readOnlyHost:
             self.init(

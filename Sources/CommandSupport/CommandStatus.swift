@@ -56,7 +56,12 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
     case fuseUnavailable = 57
     case daemonLost = 58
     case commandBusy = 59
-    case commandRefused = 60
+    case commandRefused = 63
+
+    // Changing a volume.
+    case noSuchSnapshot = 60
+    case snapshotRefused = 61
+    case resizeRefused = 62
 
     /// `EX_USAGE` of `sysexits.h`.
     case usage = 64
@@ -116,6 +121,9 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
         case .mountBusy: "the mount is in use"
         case .fuseUnavailable: "FUSE is not there or may not be used"
         case .daemonLost: "the process that serves the mount ended unexpectedly"
+        case .noSuchSnapshot: "the volume has no snapshot of that name"
+        case .snapshotRefused: "the snapshot cannot be made or deleted; the message says why"
+        case .resizeRefused: "the volume cannot have the size asked for; the message says why"
         case .commandBusy: "a mounted volume is busy with another command of this kind"
         case .commandRefused: "the process that serves the mount does not take the command"
         case .usage: "the command line is wrong; nothing was done"

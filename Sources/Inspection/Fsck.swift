@@ -85,7 +85,7 @@ extension Report.Finding {
             case "root-damaged", "older-root-stranded": .roots
             case "no-anchor", "anchor-not-given": .anchor
             case "cut-records": .chain
-            case "live-count", "segment-damaged", "segment-epoch": .segments
+            case "snapshot", "pins", "live-count", "segment-damaged", "segment-epoch": .segments
             case "data", "host-read": .data
             default: .map
             }

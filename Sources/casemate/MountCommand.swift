@@ -34,6 +34,9 @@ struct MountCommand: ParsableCommand {
         help: ArgumentHelp("Show an earlier commit (casemate replay --list), read-only.", valueName: "sequence"))
     var at: UInt64?
 
+    @Option(help: ArgumentHelp("Show a snapshot (casemate snapshot list), read-only.", valueName: "name"))
+    var snapshot: SnapshotName?
+
     @Option(
         name: .customShort("o"), help: ArgumentHelp("Mount options, separated by commas.", valueName: "options"))
     var options: [String] = []
@@ -54,16 +57,21 @@ struct MountCommand: ParsableCommand {
             } catch {
                 throw CommandFailure(error, mountpoint: directory)
             }
-            if readOnly || at != nil { parsed.readOnly = true }
+            if readOnly || at != nil || snapshot != nil { parsed.readOnly = true }
             return parsed
         }
     }
 
     var mode: OpenMode {
         get throws(CommandFailure) {
+            if let snapshot { return .snapshot(snapshot) }
             if let at { return .readOnlyAt(SequenceNumber(at)) }
             return try fuseOptions.readOnly ? .readOnly : .readWrite
         }
+    }
+
+    func validate() throws {
+        guard at == nil || snapshot == nil else { throw ValidationError("Give --at or --snapshot, not both.") }
     }
 
     /// Set by ``launch(_:)`` in the process that it starts.

@@ -8,6 +8,8 @@ struct LogState {
         /// Closed records that wait for their slots to be published.
         var queue: [RecordBuffer] = []
         var open: RecordBuffer?
+        /// The segment was entered for a commit although data could not have had another.
+        var isForCommits = false
 
         /// Where the next record to be sealed begins.
         var firstUnsealed: LogPosition { queue.first?.base ?? open?.base ?? at }
@@ -40,6 +42,8 @@ struct LogState {
     var discards: [RecordEntry] = []
     /// Something changed since the last commit was ordered.
     var hasUncommitted = false
+    /// … and the client did it, not the cleaner: only the client may commit it (I9).
+    var hasClientChanges = false
     /// A commit or a discard is taking the user stream's order: no slots are given out meanwhile.
     var hasBarrier = false
     /// Somebody flushes for all.

@@ -43,6 +43,11 @@ extension SecureDevice {
         -> (record: RecordBuffer, slot: Int, count: Int)
     {
         let index = Int(id.rawValue)
+        // Else every commit that enters a segment would let data fill it, until commits find none.
+        if allowance == .data, log.streams[index].isForCommits {
+            guard reusableNow > reserved(.data) else { throw .noSpace }
+            log.streams[index].isForCommits = false
+        }
         if let open = log.streams[index].open, open.room == 0 { try closeOpen(id) }
         if log.streams[index].open == nil { try beginRecord(id, needsRoom: true, allowance) }
         guard let open = log.streams[index].open else { preconditionFailure("a record was begun") }
@@ -62,6 +67,7 @@ extension SecureDevice {
             log.streams[index].at = LogPosition(segment: entered.segment, block: 0)
             log.streams[index].generation = entered.generation
             log.streams[index].next = next
+            log.streams[index].isForCommits = allowance == .metadata && reusableNow < reserved(.data)
             if old != entered.segment { table.setHeld(old, false) }
         }
         let stream = log.streams[index]

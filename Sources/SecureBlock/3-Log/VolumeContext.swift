@@ -20,6 +20,17 @@ package final class VolumeContext: Sendable {
         self.epochs = epochs
     }
 
+    /// The same volume with the geometry that an earlier root describes.
+    package func viewing(_ root: Root) -> VolumeContext {
+        let geometry = Geometry(
+            segmentBlocks: geometry.segmentBlocks, segmentCount: root.segmentCount,
+            logicalBlocks: root.logicalBlocks)
+        guard geometry != self.geometry else { return self }
+        return VolumeContext(
+            host: host, superblock: superblock, superblockDigest: superblockDigest, keys: keys, geometry: geometry,
+            epochs: epochs)
+    }
+
     package func offset(_ block: PhysicalBlock) -> UInt64 { block.rawValue * UInt64(blockBytes) }
 
     /// How reading one verified block ended.

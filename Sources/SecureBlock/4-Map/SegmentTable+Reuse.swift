@@ -33,7 +33,7 @@ extension SegmentTable {
     @inline(__always)
     private func isIdle(_ entry: SegmentEntry, _ state: Volatile) -> Bool {
         entry.live == 0 && entry.pins == 0 && state.readers == 0 && state.recordsInMemory == 0 && state.pages == 0
-            && !state.isHeld
+            && !state.isHeld && state.keep.isEmpty
             && entry.state != .damaged && entry.generation.rawValue < UInt32.max
     }
 
@@ -41,7 +41,7 @@ extension SegmentTable {
     @inline(__always)
     private func rootNeed(_ entry: SegmentEntry, _ state: Volatile) -> SequenceNumber {
         // What dies in the stream of pages dies with the root of that commit, not with the commit.
-        let last = max(entry.lastRecord, state.pagesDiedAt)
+        let last = max(entry.lastRecord, state.pagesDiedAt, state.neededUntil)
         return entry.stream == .meta ? max(last, entry.lastDeath) : last
     }
 

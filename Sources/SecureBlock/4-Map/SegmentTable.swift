@@ -6,6 +6,13 @@
 ///
 /// Not thread-safe: the device's monitor guards it.
 final class SegmentTable {
+    /// Why a segment must not be taken whatever is in it.
+    struct Keep: OptionSet {
+        let rawValue: UInt8
+        /// A snapshot that is being made needs it.
+        static let snapshot = Keep(rawValue: 1)
+    }
+
     /// What of a segment is in memory only.
     struct Volatile {
         /// Reads under way.
@@ -26,6 +33,9 @@ final class SegmentTable {
         var order: UInt64 = 0
         /// The commit whose checkpoint last moved a page of segment or epoch table out of here.
         var pagesDiedAt = SequenceNumber(0)
+        /// A root needs what is in it that neither counts nor records tell of, until both slots have this commit.
+        var neededUntil = SequenceNumber(0)
+        var keep: Keep = []
 
         // Its place in the structures of `SegmentTable+Reuse` and `SegmentTable+Victims`.
         var phase = Phase.busy
@@ -142,6 +152,20 @@ final class SegmentTable {
             $0.order = order
             $0.failedEvacuations = 0
         }
+    }
+
+    func keep(_ segment: UInt32, _ keep: Keep) { change(segment) { $0.keep.insert(keep) } }
+
+    /// Ends a reason everywhere.
+    func release(_ keep: Keep) {
+        for segment in 0..<UInt32(count) where volatile[Int(segment)].keep.contains(keep) {
+            change(segment) { $0.keep.remove(keep) }
+        }
+    }
+
+    /// Keeps the segment, come what may of its contents, until both slots have a root of `commit` or later.
+    func need(_ segment: UInt32, until commit: SequenceNumber) {
+        change(segment) { $0.neededUntil = max($0.neededUntil, commit) }
     }
 
     @inline(__always)

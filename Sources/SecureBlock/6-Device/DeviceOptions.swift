@@ -21,6 +21,8 @@ public enum OpenMode: Sendable, Hashable {
     case readOnly
     /// Read-only, as of an earlier commit that the chain still holds.
     case readOnlyAt(SequenceNumber)
+    /// Read-only, as of a snapshot.
+    case snapshot(SnapshotName)
 }
 
 /// How an opened device behaves.

@@ -44,7 +44,8 @@ package struct HistoryWalk {
         roots = found
     }
 
-    private static func read(_ previous: Root.Previous, _ context: VolumeContext) throws(VolumeError) -> Root? {
+    /// The root whose copy is there; `nil` when it does not verify.
+    static func read(_ previous: Root.Previous, _ context: VolumeContext) throws(VolumeError) -> Root? {
         do {
             switch try context.readPage(
                 previous.pointer, BlockAssociation(.root, address: previous.commit.rawValue))

@@ -102,8 +102,8 @@ extension SecureDevice {
         let commit = try monitor.locked { () throws(DeviceError) -> Root.Commit in
             let commit = try withBarrier { () throws(DeviceError) -> Root.Commit in
                 log.blocksSinceCheckpoint = 0
-                let commit = try orderCommit()
-                if checkpoint == nil { freeze(at: commit, fillsBothSlots: true) }
+                let commit = try orderCommit(freezes: false)
+                freeze(at: commit, fillsBothSlots: true)
                 return commit
             }
             isMaintaining = true

@@ -11,6 +11,8 @@ final class Checkpoint {
     let logBlocks: UInt64
     /// Both slots get this state at once: space is short, and what the older root holds is to come free.
     let fillsBothSlots: Bool
+    /// Who wants to know where the root's copy went.
+    var capture: RootCapture?
 
     init(
         commit: Root.Commit, timeMilliseconds: UInt64, mapPages: [(leaf: Int, page: LeafPage)],
@@ -108,6 +110,7 @@ extension SecureDevice {
         }
         monitor.locked {
             log.rootCopy = Root.Previous(pointer: copy, commit: work.commit.sequence)
+            work.capture?.take(copy, table, context.geometry)
             if isNewEpochTable { log.epochsChanged = false }
             if snapshotPages != nil { log.retention.isChanged = false }
             log.counters.checkpoints += 1

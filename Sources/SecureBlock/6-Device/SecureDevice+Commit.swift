@@ -24,7 +24,8 @@ extension SecureDevice {
     }
 
     /// Seals the commit record. Call within a barrier.
-    func orderCommit() throws(DeviceError) -> Root.Commit {
+    /// - Parameter freezes: have a checkpoint made of it, should one be due.
+    func orderCommit(freezes: Bool = true) throws(DeviceError) -> Root.Commit {
         try sealDiscards(.metadata)
         if log.streams[0].open == nil { try beginRecord(.user, needsRoom: false, .metadata) }
         try closeOpen(.user, flags: .commit)
@@ -33,7 +34,8 @@ extension SecureDevice {
             monitor.wait()
         }
         log.hasUncommitted = false
-        freezeIfDue(at: log.lastCommit)
+        log.hasClientChanges = false
+        if freezes { freezeIfDue(at: log.lastCommit) }
         return log.lastCommit
     }
 

@@ -52,6 +52,7 @@ extension SecureDevice {
             map.set(block, entry.kind == .lost ? .lost : .none)
         }
         log.hasUncommitted = true
+        log.hasClientChanges = true
     }
 
     /// Writes the noted discards as a record of their own. Call within a barrier.

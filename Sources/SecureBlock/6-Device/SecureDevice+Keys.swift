@@ -64,7 +64,7 @@ extension SecureDevice {
         do throws(DeviceError) {
             isQuiet = try monitor.locked { () throws(DeviceError) in
                 try checkWritable()
-                return !log.hasUncommitted
+                return !log.hasClientChanges
             }
         } catch { throw .device(error) }
         guard isQuiet else { throw .uncommittedChanges }
@@ -88,44 +88,9 @@ extension SecureDevice {
             keySlotDigests[slot] = digest
             if let index = keySlots.firstIndex(where: { $0.slot == slot }) { keySlots[index].state = state }
         }
-        do throws(DeviceError) { try checkpointNow() } catch { throw .device(error) }
-    }
-
-    /// Brings the present state into both root slots. The commit it takes is the same state again (I9).
-    func checkpointNow() throws(DeviceError) {
-        monitor.lock()
         do throws(DeviceError) {
-            while checkpoint != nil, maintenance != nil {
-                try checkWritable()
-                monitor.wait()
-            }
-            if checkpoint != nil {
-                monitor.unlock()
-                do throws(DeviceError) { try maintainInline() } catch {
-                    monitor.lock()
-                    throw error
-                }
-                monitor.lock()
-            }
-            let commit = try withBarrier { () throws(DeviceError) -> Root.Commit in
-                // So that ordering does not freeze by itself, for one slot only.
-                log.blocksSinceCheckpoint = 0
-                var commit = try orderCommit()
-                // The cleaner may have got a record in between; a root describes a commit with nothing after it.
-                while checkpoint == nil, log.last != commit { commit = try orderCommit() }
-                if checkpoint == nil { freeze(at: commit, fillsBothSlots: true) }
-                return commit
-            }
-            monitor.unlock()
-            defer { monitor.lock() }
-            try awaitDurable(commit.sequence)
-        } catch {
-            monitor.unlock()
-            throw error
-        }
-        while checkpoint != nil, latch == nil { monitor.wait() }
-        let failure = latch
-        monitor.unlock()
-        if let failure { throw .latched(failure) }
+            if try checkpointNow() != nil { return }
+        } catch { throw .device(error) }
+        throw .uncommittedChanges
     }
 }

@@ -109,7 +109,7 @@ extension SecureDevice {
             isClosed = true
             monitor.broadcast()
         }
-        context.host.close()
+        if let onClose { onClose() } else { context.host.close() }
         if let failure { throw failure }
     }
 

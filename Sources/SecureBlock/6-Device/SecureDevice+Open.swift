@@ -18,23 +18,24 @@ extension SecureDevice {
         let context = unlocked.context
 
         if case .readOnlyAt(let target) = mode {
-            let (root, bound) = try HistoryWalk(unlocked).root(for: target)
-            guard target <= bound, target >= unlocked.newest.historyHorizon else { throw .noSuchCommit(target) }
-            let forward = try RollForward(context, from: root, anchor: nil, target: target)
-            let (map, table) = try replay(forward.records, on: root, context)
-            return SecureDevice(
-                context: context, mode: mode, options: options, anchor: nil, facts: facts, map: map, table: table,
-                log: LogState(readingAt: forward.end, root: root, slots: unlocked.slots))
+            return try openEarlier(target, unlocked, mode: mode, options)
+        }
+        if case .snapshot(let name) = mode {
+            guard let entry = unlocked.snapshots.first(where: { $0.name == name }) else {
+                throw .noSuchSnapshot(name)
+            }
+            return try openSnapshot(entry, unlocked, mode: mode, options)
         }
 
         let forward = try RollForward(context, from: newest, anchor: anchored)
         facts.cutRecords = forward.cut.count
         let (map, table) = try replay(forward.records, on: newest, context)
         guard mode == .readWrite else {
+            var log = LogState(readingAt: forward.end, root: newest, slots: unlocked.slots)
+            log.retention = Retention(newest, unlocked.snapshots)
             return SecureDevice(
                 context: context, mode: mode, options: options, anchor: anchor, facts: facts, map: map,
-                table: table,
-                log: LogState(readingAt: forward.end, root: newest, slots: unlocked.slots))
+                table: table, log: log)
         }
         // Until both slots are replaced, what either root needs must stay (I7).
         for header in forward.cut where table[header.position.segment].lastRecord < header.sequence {
@@ -109,6 +110,9 @@ extension SecureDevice {
         }
         guard unlocked.slots.count > 1 else { return }
         let older = unlocked.slots[1].root
+        for segment in unpinned(older, unlocked) where segment < geometry.segmentCount {
+            table.need(segment, until: newest.commit.sequence)
+        }
         var pages = older.epochPages + older.snapshotPages
         do throws(VolumeError) {
             pages += try PageTree.load(
@@ -124,6 +128,23 @@ extension SecureDevice {
                 table.holdsPage(position.segment, until: newest.commit.sequence)
             }
         }
+    }
+}
+
+extension SecureDevice {
+    /// What snapshots need that only the older root lists: a crash came while they were deleted. The newest root pins
+    /// it no more, but losing that one must not make them what cannot be read.
+    private static func unpinned(_ older: Root, _ unlocked: UnlockedVolume) -> Set<UInt32> {
+        var needed: Set<UInt32> = []
+        do throws(VolumeError) {
+            for entry in try UnlockedVolume.readSnapshots(older, unlocked.context)
+            where !unlocked.snapshots.contains(entry) {
+                needed.formUnion(try segmentsNeeded(by: entry, unlocked.context))
+            }
+        } catch {
+            return needed
+        }
+        return needed
     }
 }
 

@@ -135,6 +135,7 @@ extension SecureDevice {
                 BlockAssociation(.data, address: block.rawValue), tag: tags[index])
         }
         log.hasUncommitted = true
+        log.hasClientChanges = true
         log.counters.clientBlocks += UInt64(slots.count)
         record.pending -= slots.count
         if record.room == 0, !record.isClosed, log.streams[Int(record.stream.rawValue)].open === record {

@@ -40,6 +40,12 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
     var keySlotDigests: [Tag]
     /// Why writing ended, when it did.
     var latch: String?
+    /// Somebody makes or deletes a snapshot, or changes size or history policy: one at a time.
+    var isReshaping = false
+    /// How often each snapshot is open through ``openSnapshot(_:)``.
+    var openSnapshots: [SnapshotName: Int] = [:]
+    /// What closing does with the host, when that belongs to somebody else.
+    var onClose: (() -> Void)?
     /// Somebody is in ``close()``.
     var isClosing = false
     var isClosed = false

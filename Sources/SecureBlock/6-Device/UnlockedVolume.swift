@@ -103,8 +103,8 @@ package struct UnlockedVolume {
         return (slots, damaged)
     }
 
-    private static func readSnapshots(_ root: Root, _ context: VolumeContext) throws(VolumeError) -> [SnapshotEntry]
-    {
+    /// The snapshots that `root` lists.
+    static func readSnapshots(_ root: Root, _ context: VolumeContext) throws(VolumeError) -> [SnapshotEntry] {
         var pages: [AlignedBuffer] = []
         for (index, pointer) in root.snapshotPages.enumerated() {
             pages.append(try context.page(pointer, BlockAssociation(.snapshotPage, address: UInt64(index))))

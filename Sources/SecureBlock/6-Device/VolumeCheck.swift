@@ -83,6 +83,7 @@ public struct VolumeCheck {
         }
         let (map, table) = try SecureDevice.replay(forward.records, on: unlocked.newest, unlocked.context)
         checkOlderRoot(unlocked, forward, report)
+        checkSnapshots(unlocked, table, report)
         let checker = MapChecker(unlocked.context, map, table, options, report)
         try checker.run(progress)
         summary.mappedBlocks = checker.mapped

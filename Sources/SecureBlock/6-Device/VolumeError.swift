@@ -41,6 +41,7 @@ public enum VolumeError: Error, Hashable, Sendable {
     case corrupt(String)
     /// The commit asked for is not on the chain any more, or never was.
     case noSuchCommit(SequenceNumber)
+    case noSuchSnapshot(SnapshotName)
 
     // Circumstances.
     case host(HostError)
