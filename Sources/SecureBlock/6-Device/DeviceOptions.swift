@@ -46,6 +46,8 @@ public struct DeviceOptions: Sendable {
     /// How far the anchor may lag from now on; `nil`: as the volume says. Stored with the next checkpoint. Time bounds
     /// need ``Maintenance/background``: inline, only calls move the anchor.
     public var anchorPolicy: AnchorPolicy?
+    /// Make the segment table anew from the map: for repair.
+    package var rebuildsSegmentTable = false
     /// Milliseconds of a clock that never goes back, for ages.
     public var monotonicClock: @Sendable () -> UInt64 = monotonicMilliseconds
     public init() {}
@@ -57,6 +59,8 @@ struct OpenFacts: Sendable {
     var damagedSuperblocks: [Int] = []
     /// Root slots that did not verify.
     var damagedRoots: [Int] = []
+    /// Of those, what this opening has written anew.
+    var areCopiesHealed = false
     /// Key slots whose checksum fails.
     var damagedKeySlots: [Int] = []
     /// The key slot that opened the volume.

@@ -29,7 +29,9 @@ extension SecureDevice {
 
         let forward = try RollForward(context, from: newest, anchor: anchored)
         facts.cutRecords = forward.cut.count
-        let (map, table) = try replay(forward.records, on: newest, context)
+        let (map, table) = try replay(
+            forward.records, on: newest, context,
+            rebuilding: options.rebuildsSegmentTable ? unlocked.snapshots.isEmpty : nil)
         guard mode == .readWrite else {
             var log = LogState(readingAt: forward.end, root: newest, slots: unlocked.slots)
             log.retention = Retention(newest, unlocked.snapshots)
@@ -60,6 +62,10 @@ extension SecureDevice {
                 ? forward.end : anchored.map { Root.Commit(sequence: $0.sequence, tag: $0.tag) },
             anchorPolicy: newest.anchorPolicy,
             cutSegments: forward.cut.map(\.position.segment))
+        // The key is at hand that only a writer needs: a damaged copy is whole again from here on. Both roots are written
+        // anew in any case.
+        try healSuperblocks(unlocked)
+        facts.areCopiesHealed = true
         let device = try begin(context, state, mode: mode, options: options, anchor: anchor, facts: facts)
         do { try device.startMaintenance() } catch { throw .host(error) }
         return device
@@ -86,15 +92,23 @@ extension SecureDevice {
     }
 
     /// The state of the last of `records`, from the root's pages and what the records say.
-    static func replay(_ records: [RecordHeader], on root: Root, _ context: VolumeContext)
-        throws(VolumeError) -> (LogicalMap, SegmentTable)
-    {
+    ///
+    /// - Parameter rebuilding: make the segment table anew; whether snapshots let that be done in part.
+    static func replay(
+        _ records: [RecordHeader], on root: Root, _ context: VolumeContext, rebuilding: Bool? = nil
+    ) throws(VolumeError) -> (LogicalMap, SegmentTable) {
         let tree = try PageTree.load(
             kind: .mapPage, leafCount: LogicalMap.leafCount(logicalBlocks: root.logicalBlocks), top: root.mapTop,
             context)
+        let table: SegmentTable
+        if let rebuilding {
+            table = try TableRebuild.run(context, root, tree, hasSnapshots: !rebuilding)
+        } else {
+            table = try SegmentTable.load(root.tableTop, context)
+        }
         let replayer = Replayer(
             context, epochIndex: root.epochIndex, map: LogicalMap(logicalBlocks: root.logicalBlocks, tree: tree),
-            table: try SegmentTable.load(root.tableTop, context))
+            table: table)
         for header in records { try replayer.apply(header) }
         return (replayer.map, replayer.table)
     }
@@ -128,6 +142,30 @@ extension SecureDevice {
                 table.holdsPage(position.segment, until: newest.commit.sequence)
             }
         }
+    }
+
+    /// Writes damaged superblock copies anew from the sound one; durable with the next flush. A crash in between leaves
+    /// the sound one.
+    private static func healSuperblocks(_ unlocked: UnlockedVolume) throws(VolumeError) {
+        let context = unlocked.context
+        let sound = Layout.superblocks.indices.first { !unlocked.facts.damagedSuperblocks.contains($0) }
+        guard let sound, !unlocked.facts.damagedSuperblocks.isEmpty else { return }
+        let buffer = AlignedBuffer(byteCount: blockBytes)
+        do {
+            try context.host.read(at: Layout.superblocks[sound] * UInt64(blockBytes), into: buffer.bytes)
+            // The host may have changed it since it was verified.
+            guard try Digest.sha256(UnsafeRawBufferPointer(buffer.bytes)) == context.superblockDigest else {
+                throw VolumeError.superblocksDamaged
+            }
+            for copy in unlocked.facts.damagedSuperblocks {
+                try context.host.write(
+                    at: Layout.superblocks[copy] * UInt64(blockBytes), UnsafeRawBufferPointer(buffer.bytes))
+            }
+        } catch let error as VolumeError {
+            throw error
+        } catch let error as HostError {
+            throw .host(error)
+        } catch { throw .crypto("\(error)") }
     }
 }
 

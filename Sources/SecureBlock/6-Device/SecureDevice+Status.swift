@@ -52,6 +52,8 @@ public struct DeviceStatus: Sendable {
     public var usedKeySlot: Int
     public var damagedSuperblocks: [Int]
     public var damagedRoots: [Int]
+    /// Both kinds of copies were written anew when the device was opened for writing.
+    public var areCopiesHealed: Bool
     public var latch: String?
     public var counters: DeviceCounters
 }
@@ -79,7 +81,8 @@ extension SecureDevice {
                 exposedMilliseconds: log.exposure.commits == 0
                     ? 0 : options.monotonicClock() &- log.exposure.sinceMilliseconds,
                 keySlots: keySlots, usedKeySlot: facts.usedKeySlot,
-                damagedSuperblocks: facts.damagedSuperblocks, damagedRoots: facts.damagedRoots, latch: latch,
+                damagedSuperblocks: facts.damagedSuperblocks, damagedRoots: facts.damagedRoots,
+                areCopiesHealed: facts.areCopiesHealed, latch: latch,
                 counters: log.counters)
         }
     }

@@ -38,6 +38,8 @@ public struct VolumeCheckSummary: Sendable, Hashable {
     public var recordsCut = 0
     public var segmentsInUse = 0
     public var mappedBlocks: UInt64 = 0
+    /// Blocks whose contents an earlier repair or salvage found lost.
+    public var lostBlocks: UInt64 = 0
     public var headersVerified: UInt64 = 0
     public var dataVerified: UInt64 = 0
     public init() {}
@@ -51,6 +53,9 @@ public struct VolumeCheck {
         public var readsData = false
         /// Do not complain of an anchored volume that is checked without its anchor.
         public var acceptsMissingAnchor = false
+        /// What the map's entries may take while they are sorted by segment: 8 bytes for each block of the segments
+        /// checked at once, so that 256 MiB are enough for 128 GiB of log; the map is read once for each such part.
+        public var memoryBytes = 256 << 20
         public init() {}
     }
 
@@ -87,6 +92,14 @@ public struct VolumeCheck {
         let checker = MapChecker(unlocked.context, map, table, options, report)
         try checker.run(progress)
         summary.mappedBlocks = checker.mapped
+        summary.lostBlocks = checker.lost
+        if checker.lost > 0 {
+            report(
+                VolumeFinding(
+                    .note, "lost-blocks",
+                    "\(checker.lost) blocks are marked lost since an earlier repair or salvage, and read as errors")
+            )
+        }
         summary.headersVerified = checker.headers
         summary.dataVerified = checker.data
         summary.segmentsInUse = (0..<unlocked.context.geometry.segmentCount).count { table[$0].live > 0 }

@@ -6,6 +6,7 @@ final class MapChecker {
     private let options: VolumeCheck.Options
     private let report: (VolumeFinding) -> Void
     private(set) var mapped: UInt64 = 0
+    private(set) var lost: UInt64 = 0
     private(set) var headers: UInt64 = 0
     private(set) var data: UInt64 = 0
 
@@ -20,67 +21,104 @@ final class MapChecker {
         self.report = report
     }
 
-    /// The map's entries by segment, so that each segment is read once, forward.
+    /// Takes the map's entries by segment, so that each segment is read once, forward: as many segments at a time as
+    /// ``VolumeCheck/Options/memoryBytes`` allow, with one pass over the map for each such range.
     func run(_ progress: (UInt64, UInt64) -> Void) throws(VolumeError) {
-        var bySegment: [UInt32: [(block: UInt32, slot: Int, logical: UInt64)]] = [:]
-        for leaf in 0..<map.leafCount {
-            let first = LogicalBlock(UInt64(leaf) * UInt64(MapEntry.perPage))
-            guard load(leaf, first) else { continue }
-            for offset in 0..<min(UInt64(MapEntry.perPage), map.logicalBlocks - first.rawValue) {
-                let block = LogicalBlock(first.rawValue + offset)
-                let entry = map.entry(block)
-                guard entry.isMapped else { continue }
-                guard let position = context.geometry.position(entry.block), !entry.hasUnknownFlags,
-                    Int(position.block) > entry.slot
-                else {
+        let geometry = context.geometry
+        let segmentsAtOnce = max(options.memoryBytes / (geometry.segmentBlocks * 8), 1)
+        let walk = MapWalk(context, map)
+        // The segments that each leaf points to, once it was read: later passes leave out what cannot concern them.
+        var reach = [ClosedRange<UInt32>?](repeating: 0...UInt32.max, count: walk.leafCount)
+        let passes = (Int(geometry.segmentCount) + segmentsAtOnce - 1) / segmentsAtOnce
+        // Pages of the map are live blocks of their segments too.
+        var pages: [UInt32: Int] = [:]
+        map.tree.forEachPage { pointer, _, _ in
+            if let position = geometry.position(pointer.block) { pages[position.segment, default: 0] += 1 }
+        }
+        let total = UInt64(passes) * UInt64(walk.leafCount) + UInt64(geometry.segmentCount)
+        var done: UInt64 = 0
+        for start in stride(from: 0, to: Int(geometry.segmentCount), by: segmentsAtOnce) {
+            let end = UInt32(min(start + segmentsAtOnce, Int(geometry.segmentCount)))
+            let range = SegmentEntries(UInt32(start)..<end, geometry)
+            for leaf in 0..<walk.leafCount {
+                if let reached = reach[leaf], reached.overlaps(range.segments.lowerBound...end - 1) {
+                    reach[leaf] = take(leaf, walk, range, isFirst: start == 0)
+                }
+                done += 1
+                progress(done, total)
+            }
+            for segment in range.segments {
+                let entries = range.entries(of: segment)
+                checkCounts(segment, live: entries.count + pages[segment, default: 0])
+                try check(segment, entries)
+                done += 1
+                progress(done, total)
+            }
+        }
+    }
+
+    /// Sorts one leaf's entries into the range.
+    /// - Parameter isFirst: say what is wrong with them, which each pass would find again.
+    /// - Returns: the segments that it points to.
+    private func take(_ leaf: Int, _ walk: MapWalk, _ range: SegmentEntries, isFirst: Bool) -> ClosedRange<UInt32>?
+    {
+        let first = UInt64(leaf) * UInt64(MapEntry.perPage)
+        let entries: [MapEntry]
+        do throws(VolumeError) {
+            guard let found = try walk.entries(leaf) else { return nil }
+            entries = found
+        } catch {
+            if isFirst {
+                report(
+                    VolumeFinding(
+                        .error, "map-page", "map page \(leaf), blocks from \(first): \(error)",
+                        block: LogicalBlock(first), physical: map.tree.leaf(leaf).block))
+            }
+            return nil
+        }
+        var reached: ClosedRange<UInt32>?
+        for (offset, entry) in entries.enumerated() where entry != .none {
+            let block = LogicalBlock(first + UInt64(offset))
+            if entry.isLost {
+                if isFirst { lost += 1 }
+                continue
+            }
+            guard let position = context.geometry.position(entry.block), !entry.hasUnknownFlags,
+                Int(position.block) > entry.slot
+            else {
+                if isFirst {
                     report(
                         VolumeFinding(
                             .error, "map-entry", "the map has \(block) at \(entry.block), where no data can be",
                             block: block))
-                    continue
                 }
-                mapped += 1
-                bySegment[position.segment, default: []].append((position.block, entry.slot, block.rawValue))
+                continue
             }
-        }
-        var pages: [UInt32: Int] = [:]
-        map.tree.forEachPage { pointer, _, _ in
-            if let position = context.geometry.position(pointer.block) { pages[position.segment, default: 0] += 1 }
-        }
-        var done: UInt64 = 0
-        for segment in 0..<context.geometry.segmentCount {
-            let entries = (bySegment[segment] ?? []).sorted { $0.block < $1.block }
-            let live = entries.count + pages[segment, default: 0]
-            if table[segment].live != UInt32(live) {
+            if isFirst { mapped += 1 }
+            let low = min(reached?.lowerBound ?? position.segment, position.segment)
+            reached = low...max(reached?.upperBound ?? position.segment, position.segment)
+            guard range.segments.contains(position.segment) else { continue }
+            if let other = range.put(position, entry.slot, block) {
                 report(
                     VolumeFinding(
-                        .error, "live-count",
-                        "segment \(segment): the table counts \(table[segment].live) live blocks, the map \(live)"))
+                        .error, "map-shared", "the map has \(block) and \(other) at \(entry.block)", block: block,
+                        physical: entry.block))
             }
-            if table[segment].state == .damaged {
-                report(
-                    VolumeFinding(
-                        .warning, "segment-damaged", "segment \(segment) could not be cleaned and is left alone"))
-            }
-            try check(segment, entries)
-            done += UInt64(entries.count)
-            progress(done, mapped)
         }
+        return reached
     }
 
-    private func load(_ leaf: Int, _ first: LogicalBlock) -> Bool {
-        guard map.missingLeaf(first, count: 1) != nil else { return true }
-        let pointer = map.tree.leaf(leaf)
-        do throws(VolumeError) {
-            let page = try context.page(pointer, BlockAssociation(.mapPage, address: UInt64(leaf)))
-            map.install(leaf: leaf, LeafPage(bytes: UnsafeRawBufferPointer(page.bytes)))
-            return true
-        } catch {
+    private func checkCounts(_ segment: UInt32, live: Int) {
+        if table[segment].live != UInt32(live) {
             report(
                 VolumeFinding(
-                    .error, "map-page", "map page \(leaf), blocks from \(first.rawValue): \(error)", block: first,
-                    physical: pointer.block))
-            return false
+                    .error, "live-count",
+                    "segment \(segment): the table counts \(table[segment].live) live blocks, the map \(live)"))
+        }
+        if table[segment].state == .damaged {
+            report(
+                VolumeFinding(
+                    .warning, "segment-damaged", "segment \(segment) could not be cleaned and is left alone"))
         }
     }
 
