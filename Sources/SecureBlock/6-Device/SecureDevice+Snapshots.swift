@@ -31,7 +31,8 @@ extension SecureDevice {
             }
             guard let copy = capture.rootCopy else { preconditionFailure("a checkpoint was written") }
             let entry = SnapshotEntry(
-                commit: frozen.commit.sequence, timeMilliseconds: frozen.timeMilliseconds, rootCopy: copy, name: name)
+                commit: frozen.commit.sequence, timeMilliseconds: frozen.timeMilliseconds, rootCopy: copy,
+                name: name)
             // Read back as deleting will read it, so that both come to the same.
             let needed: Set<UInt32>
             do throws(VolumeError) { needed = try Self.segmentsNeeded(by: entry, context) } catch {
