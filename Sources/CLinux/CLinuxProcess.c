@@ -2,6 +2,7 @@
 #include "CLinuxProcess.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -24,6 +25,36 @@ int casemate_interrupt_signal(void) {
     action.sa_handler = ignore_interrupt;
     sigemptyset(&action.sa_mask);
     return sigaction(signal, &action, NULL) == 0 ? signal : -errno;
+}
+
+/* Written before the handler is installed, with the signal ignored meanwhile. */
+static char removed_path[PATH_MAX];
+static volatile int interrupt_status;
+
+static void exit_on_interrupt(int signal) {
+    (void)signal;
+    if (removed_path[0] != 0) unlink(removed_path);
+    _exit(interrupt_status);
+}
+
+static int set_interrupt(void (*handler)(int)) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    sigfillset(&action.sa_mask);
+    return sigaction(SIGINT, &action, NULL) == 0 ? 0 : -errno;
+}
+
+int casemate_ignore_interrupt(void) { return set_interrupt(SIG_IGN); }
+
+int casemate_exit_on_interrupt(int status, const char *path) {
+    if (path != NULL && strlen(path) >= sizeof removed_path) return -ENAMETOOLONG;
+    int result = casemate_ignore_interrupt();
+    if (result != 0) return result;
+    interrupt_status = status;
+    removed_path[0] = 0;
+    if (path != NULL) strcpy(removed_path, path);
+    return set_interrupt(exit_on_interrupt);
 }
 
 void casemate_unblock_signal(int signal) {

@@ -17,21 +17,28 @@ public struct Fsck {
         options: DeviceOptions = DeviceOptions()
     ) throws(VolumeError) -> Report {
         defer { host.close() }
+        return try examine(LentHost(host), credential, anchor, options).report
+    }
+
+    /// As ``check(_:credential:anchor:options:)``, with the device's findings as it made them. `host` stays open.
+    func examine(
+        _ host: LentHost, _ credential: Credential, _ anchor: (any Anchor)?, _ options: DeviceOptions
+    ) throws(VolumeError) -> (report: Report, findings: [VolumeFinding]) {
         let collected = CollectedFindings()
         var checkOptions = VolumeCheck.Options()
         checkOptions.readsData = readsData
         checkOptions.acceptsMissingAnchor = options.acceptsMissingAnchor
         let summary = try VolumeCheck.run(
             host, credential: credential, anchor: anchor, options: checkOptions, progress: progress,
-            report: { collected.report.add(Report.Finding($0)) })
+            report: { collected.add($0) })
         var report = collected.report
         let device = try SecureDevice.open(
             host, credential: credential, anchor: anchor, mode: .readOnly, options: options)
         report.add(device.status, summary, readsData: readsData)
         for finding in try surplus(of: host, behind: device.status) { report.add(finding) }
-        checkFileSystem(device, &report)
+        checkFileSystem(device, seeksDamage: summary.lostBlocks > 0, &report)
         do throws(DeviceError) { try device.close() } catch { throw .device(error) }
-        return report
+        return (report, collected.findings)
     }
 
     /// A file that grew, or a device larger than its volume: harmless, as nothing there is ever read.
@@ -49,8 +56,8 @@ public struct Fsck {
     }
 
     /// The filesystem; its data only where the device found damage, so that it is told by path.
-    private func checkFileSystem(_ device: SecureDevice, _ report: inout Report) {
-        let seeksDamage = report.findings.contains { $0.part == .data }
+    private func checkFileSystem(_ device: SecureDevice, seeksDamage: Bool, _ report: inout Report) {
+        let seeksDamage = seeksDamage || report.findings.contains { $0.part == .data }
         var findings: [Report.Finding] = []
         do throws(EncFSError) {
             let summary = try EncFS.check(device, readData: seeksDamage, progress: progress) {
@@ -74,6 +81,13 @@ private typealias FileSystemFinding = Finding
 /// What an escaping closure collects.
 private final class CollectedFindings {
     var report = Report()
+    /// As many as the report keeps.
+    var findings: [VolumeFinding] = []
+
+    func add(_ finding: VolumeFinding) {
+        report.add(Report.Finding(finding))
+        if findings.count < Report.findingLimit { findings.append(finding) }
+    }
 }
 
 extension Report.Finding {
@@ -86,7 +100,7 @@ extension Report.Finding {
             case "no-anchor", "anchor-not-given": .anchor
             case "cut-records": .chain
             case "snapshot", "pins", "live-count", "segment-damaged", "segment-epoch": .segments
-            case "data", "host-read": .data
+            case "data", "host-read", "lost-blocks": .data
             default: .map
             }
         let severity: Report.Severity =

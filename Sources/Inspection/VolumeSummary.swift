@@ -39,12 +39,11 @@ public struct VolumeSummary: Sendable {
     /// Copies that do not verify while the volume goes on with others.
     public static func damage(in status: DeviceStatus) -> [String] {
         var warnings: [String] = []
-        for copy in status.damagedSuperblocks {
-            warnings.append("superblock copy \(copy) is damaged; the volume goes on with the other one")
-        }
-        for slot in status.damagedRoots {
-            warnings.append("root slot \(slot) is damaged; the volume goes on with the other one")
-        }
+        let outcome =
+            status.areCopiesHealed
+            ? "was damaged and has been written anew" : "is damaged; the volume goes on with the other one"
+        for copy in status.damagedSuperblocks { warnings.append("superblock copy \(copy) \(outcome)") }
+        for slot in status.damagedRoots { warnings.append("root slot \(slot) \(outcome)") }
         for slot in status.keySlots where slot.state == .damaged {
             warnings.append("key slot \(slot.slot) is damaged")
         }

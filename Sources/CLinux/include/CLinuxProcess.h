@@ -20,6 +20,14 @@ int casemate_watch_end_signals(int descriptor);
 /* Ends what casemate_watch_end_signals began; with the last one the signals' former dispositions return. */
 void casemate_unwatch_end_signals(int descriptor);
 
+/* From now on SIGINT removes path, if it is not NULL, and ends the process at once with status. path is copied; a
+   longer one than PATH_MAX is refused. For work that only reads, or whose half-made result is of no use. Returns 0 or
+   minus errno. */
+int casemate_exit_on_interrupt(int status, const char *path);
+
+/* SIGINT does nothing from now on. */
+int casemate_ignore_interrupt(void);
+
 /* eventfd(2), close-on-exec. */
 int casemate_eventfd(void);
 

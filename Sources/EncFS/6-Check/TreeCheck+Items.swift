@@ -1,3 +1,4 @@
+import SecureBlock
 import VFS
 
 extension TreeCheck {
@@ -82,6 +83,13 @@ extension TreeCheck {
         lastExtent = (key.inode, extent.fileEnd)
         if let shared = claims.claim(extent.first, count: extent.count) {
             report("block-shared", "block \(shared) is in use already", inode: key.inode)
+        }
+        for part in suspects(in: extent.first..<extent.first + extent.count) {
+            let start = (extent.fileBlock + part.lowerBound - extent.first) * UInt64(blockBytes)
+            report(
+                "data-doubtful",
+                "bytes \(start)..<\(start + UInt64(part.count) * UInt64(blockBytes)) may be older than they should be",
+                inode: key.inode, severity: .note)
         }
         facts[key.inode]?.blocks += extent.count
         summary.dataBlocks += extent.count

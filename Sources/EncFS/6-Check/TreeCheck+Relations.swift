@@ -191,14 +191,40 @@ extension TreeCheck {
                         report("tail-not-zero", "bytes behind the end of file at \(offset + tail)", inode: number)
                     }
                 } catch {
-                    report(
-                        "data-unreadable",
-                        "bytes \(offset)..<\(offset + count * UInt64(blockBytes)): \(error.text)", inode: number)
+                    reportUnreadable(number, extent, from: position, count: count, target)
                 }
                 position += count
                 advance(count)
             }
         }
+    }
+
+    /// Says block by block which of a run cannot be read, neighbours that fail alike as one.
+    private func reportUnreadable(
+        _ number: UInt64, _ extent: Extent, from position: UInt64, count: UInt64,
+        _ buffer: UnsafeMutableRawBufferPointer
+    ) {
+        let target = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<blockBytes])
+        var bad: (first: UInt64, count: UInt64, text: String)?
+        func flush() {
+            guard let run = bad else { return }
+            let start = run.first * UInt64(blockBytes)
+            report(
+                "data-unreadable", "bytes \(start)..<\(start + run.count * UInt64(blockBytes)): \(run.text)",
+                inode: number)
+            bad = nil
+        }
+        for block in position..<position + count {
+            do throws(DeviceError) {
+                try device.read(LogicalBlock(extent.first + block), into: target)
+                flush()
+            } catch {
+                // Text that names the block itself differs from one to the next.
+                if bad?.text != error.text { flush() }
+                bad = (bad?.first ?? extent.fileBlock + block, (bad?.count ?? 0) + 1, error.text)
+            }
+        }
+        flush()
     }
 
     /// A path for the findings, from what was read.

@@ -52,6 +52,8 @@ final class TreeCheck {
     /// Bytes of large attributes, by inode and number, that no piece has brought yet.
     var pieces: [UInt64: [UInt64: Int]] = [:]
     var highestSequence: UInt64 = 0
+    /// Runs of blocks, ascending, that may be older than they should be.
+    var suspects: [Range<UInt64>] = []
     private var progress: ((UInt64, UInt64) -> Void)?
     var done: UInt64 = 0
 
@@ -89,6 +91,21 @@ final class TreeCheck {
         }
     }
 
+    /// The parts of a run of blocks that are suspect.
+    func suspects(in run: Range<UInt64>) -> [Range<UInt64>] {
+        var low = 0, high = suspects.count
+        while low < high {
+            let middle = (low + high) / 2
+            if suspects[middle].upperBound <= run.lowerBound { low = middle + 1 } else { high = middle }
+        }
+        var found: [Range<UInt64>] = []
+        while low < suspects.count, suspects[low].lowerBound < run.upperBound {
+            found.append(suspects[low].clamped(to: run))
+            low += 1
+        }
+        return found
+    }
+
     func advance(_ blocks: UInt64) {
         done += blocks
         let total = superblock.blocks - min(superblock.blocks, superblock.freeBlocks)
@@ -105,6 +122,11 @@ final class TreeCheck {
             return report("node-shared", "block \(shared) of the node at \(address) is in use already")
         }
         guard let node = read(address, level: level) else { return }
+        if !suspects(in: address..<address + superblock.nodeBlocks).isEmpty {
+            report(
+                "node-doubtful", "node at block \(address), level \(level), may be older than it should be",
+                severity: .note)
+        }
         summary.nodes += 1
         advance(superblock.nodeBlocks)
         if node.count == 0, address != superblock.root { report("node-empty", "node at block \(address)") }
