@@ -117,6 +117,37 @@ extension Inode {
         return true
     }
 
+    /// Takes a range out: what is behind it moves up to where it began.
+    func collapse(_ range: Range<UInt64>) throws(VFSError) {
+        guard range.lowerBound % Self.pageBytes == 0, range.upperBound % Self.pageBytes == 0,
+            range.upperBound < size
+        else { throw VFSError(.invalidArgument) }
+        free(range.lowerBound / Self.pageBytes..<range.upperBound / Self.pageBytes)
+        try move(range.upperBound / Self.pageBytes, to: range.lowerBound / Self.pageBytes)
+        size -= UInt64(range.count)
+    }
+
+    /// Puts a hole in: what was there moves behind it.
+    func insert(_ range: Range<UInt64>) throws(VFSError) {
+        guard range.lowerBound % Self.pageBytes == 0, range.upperBound % Self.pageBytes == 0,
+            range.lowerBound < size
+        else { throw VFSError(.invalidArgument) }
+        guard size <= MemFS.maximumFileBytes - UInt64(range.count) else { throw VFSError(.fileTooLarge) }
+        try move(range.lowerBound / Self.pageBytes, to: range.upperBound / Self.pageBytes)
+        size += UInt64(range.count)
+    }
+
+    /// Gives all pages from one on other numbers.
+    private func move(_ from: UInt64, to: UInt64) throws(VFSError) {
+        let before = pages.byteCount
+        // What inner nodes may come to, however the pages lie then.
+        let room = UInt64(pages.pageCount + 64) * UInt64(PageTree.nodeBytes)
+        guard budget.take(room) else { throw VFSError(.noSpace) }
+        pages.move(from..<1 << 52, to: to)
+        let after = pages.byteCount
+        budget.give(before + room - after)
+    }
+
     /// The next offset with (or without) a page at or behind `offset`, which is inside the file.
     func seek(from offset: UInt64, to target: SeekTarget) -> UInt64? {
         let page = offset / Self.pageBytes

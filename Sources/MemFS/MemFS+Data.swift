@@ -68,8 +68,8 @@ extension MemFS {
         }
     }
 
-    /// `collapse` and `insert` are `ENOTSUP`, as on tmpfs.
-    /// - Throws: `EINVAL` for an empty range, `EFBIG`, `ENOSPC`, `EISDIR`, `ENODEV`.
+    /// - Throws: `EINVAL` for an empty range, and for one to collapse or insert that is not of whole pages or not followed
+    ///   by bytes of the file; `EFBIG`, `ENOSPC`, `EISDIR`, `ENODEV`.
     public func allocate(_ node: NodeID, _ handle: Handle, _ range: Range<UInt64>, _ mode: AllocationMode)
         throws(VFSError)
     {
@@ -87,7 +87,8 @@ extension MemFS {
                 guard inode.fill(range) else { throw VFSError(.noSpace) }
                 inode.clear(range)
             case .punchHole: inode.punch(range)
-            case .collapse, .insert: throw VFSError(.notSupported)
+            case .collapse: try inode.collapse(range)
+            case .insert: try inode.insert(range)
             }
             if mode == .allocate || mode == .zero { inode.size = max(inode.size, range.upperBound) }
             inode.modificationTime = .now

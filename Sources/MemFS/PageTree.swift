@@ -20,6 +20,8 @@ struct PageTree: ~Copyable {
     private var height = 0
     private(set) var pageCount = 0
     private(set) var nodeCount = 0
+    /// Removed pages belong to somebody else.
+    private var isDetaching = false
 
     deinit { Self.free(top, height) }
 
@@ -78,6 +80,25 @@ struct PageTree: ~Copyable {
     /// Adds page `index`, which must be absent. Its contents are undefined.
     mutating func insert(_ index: UInt64) -> UnsafeMutableRawPointer {
         let page = UnsafeMutableRawPointer.allocate(byteCount: Self.pageBytes, alignment: 64)
+        attach(page, at: index)
+        return page
+    }
+
+    /// Gives every page of `range`, which loses them, another number; there the tree has none.
+    mutating func move(_ range: Range<UInt64>, to start: UInt64) {
+        var pages: [(index: UInt64, page: UnsafeMutableRawPointer)] = []
+        var index = range.lowerBound
+        while let found = firstPage(from: index), found < range.upperBound, let page = page(at: found) {
+            pages.append((found, page))
+            index = found + 1
+        }
+        isDetaching = true
+        remove(range)
+        isDetaching = false
+        for (index, page) in pages { attach(page, at: start + (index - range.lowerBound)) }
+    }
+
+    private mutating func attach(_ page: UnsafeMutableRawPointer, at index: UInt64) {
         let needed = Self.height(for: index)
         if top == 0 { height = needed }
         while height < needed {
@@ -89,7 +110,6 @@ struct PageTree: ~Copyable {
         }
         top = adding(UInt(bitPattern: page), at: index, below: top, height)
         pageCount += 1
-        return page
     }
 
     private mutating func newNode() -> Node {
@@ -123,7 +143,7 @@ struct PageTree: ~Copyable {
     private mutating func removing(_ range: Range<UInt64>, from address: UInt, _ level: Int, base: UInt64) -> UInt {
         guard level > 0, let node = Self.node(address) else {
             guard range.contains(base) else { return address }
-            UnsafeMutableRawPointer(bitPattern: address)?.deallocate()
+            if !isDetaching { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
             pageCount -= 1
             return 0
         }

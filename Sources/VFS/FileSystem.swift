@@ -56,6 +56,14 @@ public protocol FileSystem: AnyObject, Sendable {
         _ flags: WriteFlags
     ) throws(VFSError) -> Written
     func allocate(_ node: NodeID, _ handle: Handle, _ range: Range<UInt64>, _ mode: AllocationMode) throws(VFSError)
+    /// Lets `target` have the bytes of `source` in `range` at `offset` without copying them: as `FICLONERANGE`, the two
+    /// share them until one is written. Both are regular files; offsets are of whole blocks, and the range may end with
+    /// the source where nothing of the target is behind it.
+    /// - Throws: `ENOTSUP` where nothing can be shared, `EINVAL` for other offsets or overlapping ranges, `EISDIR`, `EFBIG`,
+    ///   `ENOSPC`.
+    func clone(
+        _ source: NodeID, _ range: Range<UInt64>, to target: NodeID, at offset: UInt64, _ flags: WriteFlags
+    ) throws(VFSError)
     /// - Throws: `ENXIO` at or past the end of file.
     func seek(_ node: NodeID, _ handle: Handle, from offset: UInt64, to target: SeekTarget) throws(VFSError)
         -> UInt64
@@ -84,6 +92,10 @@ extension FileSystem {
     public func allocate(_ node: NodeID, _ handle: Handle, _ range: Range<UInt64>, _ mode: AllocationMode)
         throws(VFSError)
     { throw VFSError(.notSupported) }
+
+    public func clone(
+        _ source: NodeID, _ range: Range<UInt64>, to target: NodeID, at offset: UInt64, _ flags: WriteFlags
+    ) throws(VFSError) { throw VFSError(.notSupported) }
 
     public func seek(_ node: NodeID, _ handle: Handle, from offset: UInt64, to target: SeekTarget)
         throws(VFSError) -> UInt64

@@ -12,7 +12,7 @@ struct RandomOperations {
 
     init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
 
-    private mutating func pick(_ kinds: Set<NodeKind>) -> (path: [String], id: Int)? {
+    mutating func pick(_ kinds: Set<NodeKind>) -> (path: [String], id: Int)? {
         let paths = model.paths().filter { kinds.contains(model.nodes[$0.1]?.kind ?? .fifo) }
         return paths.randomElement(using: &generator).map { ($0.0, $0.1) }
     }
@@ -22,7 +22,7 @@ struct RandomOperations {
         return "n\(Int.random(in: 0..<24, using: &generator))" + (long ? String(repeating: "x", count: 240) : "")
     }
 
-    private func node(_ path: [String], _ files: EncFS) throws -> NodeID {
+    func node(_ path: [String], _ files: EncFS) throws -> NodeID {
         var number = files.root
         for name in path { number = try files.find(name, in: number) }
         return number
@@ -36,7 +36,8 @@ struct RandomOperations {
         case 0..<22: return try make(files)
         case 22..<55: return try write(files)
         case 55..<61: return try truncate(files)
-        case 61..<65: return try allocate(files)
+        case 61..<63: return try allocate(files)
+        case 63..<65: return try Bool.random(using: &generator) ? clone(files) : shift(files)
         case 65..<77: return try remove(files)
         case 77..<87: return try rename(files)
         case 87..<91: return try link(files)
@@ -45,7 +46,7 @@ struct RandomOperations {
         }
     }
 
-    private mutating func expect(_ what: String, _ expected: Errno?, _ got: Errno?) -> String? {
+    mutating func expect(_ what: String, _ expected: Errno?, _ got: Errno?) -> String? {
         log.append("\(what) -> \(got.map { "\($0)" } ?? "ok")")
         return expected == got
             ? nil

@@ -4,7 +4,8 @@ import VFS
 ///
 ///     offset  size  field
 ///          0     2  mode: kind in bits 12 to 15, permissions below
-///          2     2  flags: 1 has extended attributes, 2 made without a name (may be linked from link count 0)
+///          2     2  flags: 1 has extended attributes, 2 made without a name (may be linked from link count 0),
+///                   4 has inline data
 ///          4     4  link count
 ///          8     4  owner
 ///         12     4  group
@@ -30,7 +31,8 @@ struct Inode: Equatable, Sendable {
         let rawValue: UInt16
         static let hasAttributes = Flags(rawValue: 1)
         static let madeUnnamed = Flags(rawValue: 2)
-        static let all: Flags = [.hasAttributes, .madeUnnamed]
+        static let hasInlineData = Flags(rawValue: 4)
+        static let all: Flags = [.hasAttributes, .madeUnnamed, .hasInlineData]
     }
 
     var kind: NodeKind
@@ -97,9 +99,11 @@ extension Inode {
     }
 
     func attributes(_ number: UInt64, preferredBytes: UInt32 = 4096) -> Attributes {
+        // Programs take a file without blocks for one hole: tar would leave inline bytes out.
+        let inline = flags.contains(.hasInlineData) ? (min(size, UInt64(preferredBytes)) + 511) / 512 : 0
         var attributes = Attributes(
             node: NodeID(rawValue: number), kind: kind, permissions: permissions, linkCount: linkCount,
-            owner: owner, group: group, size: kind == .directory ? size * 32 : size, blocks512: blocks * 8,
+            owner: owner, group: group, size: kind == .directory ? size * 32 : size, blocks512: blocks * 8 + inline,
             device: device, accessTime: accessTime, modificationTime: modificationTime, changeTime: changeTime,
             birthTime: birthTime, preferredBytes: preferredBytes)
         attributes.mayHaveAccessControlList = flags.contains(.hasAttributes)

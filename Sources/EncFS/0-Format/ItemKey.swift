@@ -22,6 +22,10 @@ enum ItemKind: UInt8, CaseIterable, Sendable {
     case orphan = 10
     /// Of inode 0; offset: an inode whose blocks from a first one on are still to be freed. Value: that block.
     case trimIntent = 11
+    /// Of inode 0; offset: the first of a run of data blocks that several extents name. Value: ``SharedRun``.
+    case sharedRun = 12
+    /// Of inode 0; offset: an inode whose extents are still to be shifted. Value: ``ShiftIntent``.
+    case shiftIntent = 13
 }
 
 /// Where an item stands in the tree: items are ordered by inode, kind, offset.

@@ -1,54 +1,6 @@
 import SecureBlock
 import VFS
 
-/// A run of a file's data blocks: 16 bytes. Its key's offset is its first block in the file.
-///
-///     offset  size  field
-///          0     8  first logical block
-///          8     4  count of blocks, 1 to 2^18
-///         12     4  flags, zero
-///
-/// A block of an extent that was never written reads as zeros, as the device promises.
-struct Extent: Equatable, Sendable {
-    static let storedBytes = 16
-    /// 1 GiB: freeing one extent touches a bounded number of bitmap blocks.
-    static let maximumBlocks: UInt64 = 1 << 18
-
-    var fileBlock: UInt64
-    var first: UInt64
-    var count: UInt64
-
-    var fileEnd: UInt64 { fileBlock + count }
-
-    init(fileBlock: UInt64, first: UInt64, count: UInt64) {
-        self.fileBlock = fileBlock
-        self.first = first
-        self.count = count
-    }
-
-    init(fileBlock: UInt64, stored: UnsafeRawBufferPointer) throws(StoredError) {
-        guard stored.count == Self.storedBytes else { throw .invalid("extent of \(stored.count) bytes") }
-        var reader = StoredReader(stored)
-        first = try reader.integer()
-        count = UInt64(try reader.integer(UInt32.self))
-        let flags: UInt32 = try reader.integer()
-        guard flags == 0 else { throw .invalid("extent flags \(flags)") }
-        guard (1...Self.maximumBlocks).contains(count) else { throw .invalid("extent of \(count) blocks") }
-        guard fileBlock <= Inode.maximumBytes / UInt64(blockBytes), first < 1 << 51 else {
-            throw .invalid("extent at file block \(fileBlock), logical block \(first)")
-        }
-        self.fileBlock = fileBlock
-    }
-
-    var stored: [UInt8] {
-        var writer = StoredWriter(capacity: Self.storedBytes)
-        writer.integer(first)
-        writer.integer(UInt32(count))
-        writer.integer(UInt32(0))
-        return writer.bytes
-    }
-}
-
 /// A name in a directory. Its key's offset is its sequence, unique in the filesystem and the `readdir` cookie.
 ///
 ///     offset  size  field

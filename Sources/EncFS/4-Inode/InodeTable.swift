@@ -8,6 +8,9 @@ final class LiveInode: @unchecked Sendable {
     /// Blocks from here on are left over from a truncation that is not finished; whoever next holds ``lock``
     /// exclusively for a change finishes it first. Used only under that lock.
     var trimFrom: UInt64?
+    /// Some of the extents are still to move within the file. Set and ended by holders of ``lock`` who have it
+    /// exclusively; readers who find it set help.
+    var isShifting = false
 
     // SAFETY: what follows is used only while the table's monitor is held.
     fileprivate(set) var users = 0

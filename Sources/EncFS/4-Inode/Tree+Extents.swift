@@ -89,12 +89,15 @@ extension Tree {
         var extent = new
         if extent.fileBlock > 0, let before = try lastExtent(number, upTo: extent.fileBlock - 1),
             before.fileEnd == extent.fileBlock, before.first + before.count == extent.first,
-            before.count + extent.count <= Extent.maximumBlocks
+            before.mayBeShared == extent.mayBeShared, before.count + extent.count <= Extent.maximumBlocks
         {
-            extent = Extent(fileBlock: before.fileBlock, first: before.first, count: before.count + extent.count)
+            extent.fileBlock = before.fileBlock
+            extent.first = before.first
+            extent.count += before.count
         }
         if let after = try lastExtent(number, upTo: extent.fileEnd), after.fileBlock == extent.fileEnd,
-            extent.first + extent.count == after.first, extent.count + after.count <= Extent.maximumBlocks
+            extent.first + extent.count == after.first, after.mayBeShared == extent.mayBeShared,
+            extent.count + after.count <= Extent.maximumBlocks
         {
             try remove(ItemKey(number, .extent, after.fileBlock))
             extent.count += after.count
@@ -119,20 +122,16 @@ extension Tree {
                 // The extent ends before `upper`'s: nothing between.
                 return (freed, true)
             }
-            try space.free(extent.first + (low - extent.fileBlock), count: high - low)
+            try release(extent.part(low..<high))
             freed += high - low
             let key = ItemKey(number, .extent, extent.fileBlock)
             if extent.fileBlock < low {
-                try set(
-                    key,
-                    Extent(fileBlock: extent.fileBlock, first: extent.first, count: low - extent.fileBlock).stored)
+                try set(key, extent.part(extent.fileBlock..<low).stored)
             } else {
                 try remove(key)
             }
             if high < extent.fileEnd {
-                let rest = Extent(
-                    fileBlock: high, first: extent.first + (high - extent.fileBlock), count: extent.fileEnd - high)
-                try insert(ItemKey(number, .extent, high), rest.stored)
+                try insert(ItemKey(number, .extent, high), extent.part(high..<extent.fileEnd).stored)
             }
             upper = low
         }

@@ -6,8 +6,8 @@ extension EncFS {
     /// Blocks one operation allocates: 32 MiB.
     private static let operationBlocks: UInt64 = 8192
 
-    /// As `fallocate(2)`. Blocks that are allocated and never written read as zeros, as the device promises. `collapse`
-    /// and `insert` are `ENOTSUP`. A range that needs more than one operation may be found half done after a crash.
+    /// As `fallocate(2)`. Blocks that are allocated and never written read as zeros, as the device promises. A range to
+    /// allocate or free that needs more than one operation may be found half done after a crash.
     public func allocate(
         _ node: NodeID, _ handle: Handle, _ range: Range<UInt64>, _ mode: AllocationMode
     ) throws(VFSError) {
@@ -24,7 +24,8 @@ extension EncFS {
         case .zero, .zeroKeepingSize:
             try punch(inode, range)
             try fill(inode, range, keepsSize: mode == .zeroKeepingSize)
-        case .collapse, .insert: throw VFSError(.notSupported)
+        case .collapse: try collapse(inode, range)
+        case .insert: try insert(inode, range)
         }
     }
 
@@ -67,7 +68,7 @@ extension EncFS {
     }
 
     /// Moves a small file's bytes out of the tree into blocks.
-    private func leaveInline(_ inode: LiveInode) throws(VFSError) {
+    func leaveInline(_ inode: LiveInode) throws(VFSError) {
         let inline = try store.look { tree throws(TreeError) in
             try tree.value(of: ItemKey(inode.number, .inlineData)).map { Array($0) }
         }
@@ -141,7 +142,7 @@ extension EncFS {
         throw VFSError(.noSpace)
     }
 
-    private func write(
+    func write(
         _ bytes: [UInt8], to inode: LiveInode, at offset: UInt64, _ mayStayInline: Bool
     ) throws(VFSError) -> WriteOutcome {
         var outcome: Result<WriteOutcome, VFSError> = .success(.commitNeeded)

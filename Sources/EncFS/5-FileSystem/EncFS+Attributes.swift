@@ -21,7 +21,8 @@ extension EncFS {
         }
         var rest = change
         rest.size = nil
-        guard rest.changesRecord else { return try attributes(node) }
+        // A change of nothing still is one: `chown(2)` to nobody new sets the change time.
+        guard change.size == nil || rest.changesRecord else { return try attributes(node) }
         let now = Timestamp.now
         return try self.change(mayUseReserve: true) { tree throws(TreeError) in
             var record = try tree.inode(node.rawValue, table)

@@ -39,6 +39,8 @@ extension EncFS {
         while let cursor = try tree.first(from: ItemKey(number, .inlineData)), cursor.key.inode == number {
             guard removed < Self.operationItems else {
                 record.blocks = 0
+                // The first item to go, if there was one.
+                record.flags.remove(.hasInlineData)
                 try tree.storeInode(number, record, table)
                 return false
             }
@@ -48,13 +50,17 @@ extension EncFS {
         try tree.remove(ItemKey(number, .inode))
         try tree.remove(orphan)
         try tree.remove(ItemKey(ItemKey.filesystem, .trimIntent, number))
+        try tree.remove(ItemKey(ItemKey.filesystem, .shiftIntent, number))
         store.superblock.inodes -= min(1, store.superblock.inodes)
         return true
     }
 
-    /// Finishes what a crash interrupted: deletions of files without names, and truncations.
+    /// Finishes what a crash interrupted: deletions of files without names, truncations, and moves within files.
     func resumeInterrupted() throws(VFSError) {
         for number in try numbers(of: .orphan) { try deleteOrphan(number) }
+        for number in try numbers(of: .shiftIntent) {
+            while try !operate({ () throws(VFSError) in try shiftStep(number) }) {}
+        }
         for number in try numbers(of: .trimIntent) {
             let from = try store.look { tree throws(TreeError) -> UInt64? in
                 let key = ItemKey(ItemKey.filesystem, .trimIntent, number)
@@ -68,7 +74,7 @@ extension EncFS {
         }
     }
 
-    private func numbers(of kind: ItemKind) throws(VFSError) -> [UInt64] {
+    func numbers(of kind: ItemKind) throws(VFSError) -> [UInt64] {
         try store.look { tree throws(TreeError) in
             var numbers: [UInt64] = []
             var cursor = try tree.first(from: ItemKey(ItemKey.filesystem, kind))

@@ -27,7 +27,7 @@ extension EncFS {
     private func readLocked(
         _ inode: LiveInode, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
     ) throws(VFSError) -> Int {
-        inode.lock.lockShared()
+        try lockUnshifted(inode)
         defer { inode.lock.unlock() }
         let (count, content) = try store.look { tree throws(TreeError) -> (Int, Content) in
             let record = try tree.inode(inode.number, table)
@@ -54,6 +54,22 @@ extension EncFS {
             for run in runs { try read(run, of: inode.number, at: offset, count, into: buffer) }
         }
         return count
+    }
+
+    /// Takes an inode's lock shared, with every extent in its place.
+    func lockUnshifted(_ inode: LiveInode) throws(VFSError) {
+        if unfinishedShifts.contains(inode.number) {
+            throw VFSError(
+                .ioError,
+                fault:
+                    "inode \(inode.number): a range was being moved when the volume was cut off; mount for writing")
+        }
+        while true {
+            inode.lock.lockShared()
+            guard inode.isShifting else { return }
+            inode.lock.unlock()
+            try exclusively(inode) { () throws(VFSError) in }
+        }
     }
 
     /// Reads one run's part of `[offset, offset + count)`: whole blocks straight into the caller's buffer, the rest

@@ -4,7 +4,11 @@ extension EncFS {
     public func seek(
         _ node: NodeID, _ handle: Handle, from offset: UInt64, to target: SeekTarget
     ) throws(VFSError) -> UInt64 {
-        try store.look { tree throws(TreeError) in
+        let inode = try table.use(node)
+        defer { finish(inode) }
+        try lockUnshifted(inode)
+        defer { inode.lock.unlock() }
+        return try store.look { tree throws(TreeError) in
             let record = try tree.inode(node.rawValue, table)
             guard record.kind == .regular else { throw .refused(.invalidArgument) }
             guard offset < record.size else { throw .refused(.noSuchAddressOrDevice) }

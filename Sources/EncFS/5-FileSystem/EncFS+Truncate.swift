@@ -11,12 +11,41 @@ extension EncFS {
             let result = try operate { () throws(VFSError) -> R? in
                 inode.lock.lockExclusive()
                 defer { inode.lock.unlock() }
-                guard let from = inode.trimFrom else { return try body() }
-                if try trim(inode.number, from: from) { inode.trimFrom = nil }
-                return nil
+                return try finishChain(inode) ? body() : nil
             }
             if let result { return result }
         }
+    }
+
+    /// As ``exclusively(_:_:)`` for two inodes, which may be the same.
+    func exclusively<R>(
+        _ first: LiveInode, _ second: LiveInode, _ body: () throws(VFSError) -> R
+    ) throws(VFSError) -> R {
+        guard first !== second else { return try exclusively(first, body) }
+        let (lower, upper) = first.number < second.number ? (first, second) : (second, first)
+        while true {
+            let result = try operate { () throws(VFSError) -> R? in
+                lower.lock.lockExclusive()
+                defer { lower.lock.unlock() }
+                upper.lock.lockExclusive()
+                defer { upper.lock.unlock() }
+                guard try finishChain(lower) else { return nil }
+                return try finishChain(upper) ? body() : nil
+            }
+            if let result { return result }
+        }
+    }
+
+    /// One step of what an operation in several steps left of an inode, which is ours alone.
+    /// - Returns: whether nothing was left.
+    private func finishChain(_ inode: LiveInode) throws(VFSError) -> Bool {
+        if inode.isShifting {
+            if try shiftStep(inode.number) { inode.isShifting = false }
+            return false
+        }
+        guard let from = inode.trimFrom else { return true }
+        if try trim(inode.number, from: from) { inode.trimFrom = nil }
+        return false
     }
 
     /// One step of a truncation's chain.
@@ -60,7 +89,7 @@ extension EncFS {
         _ inode: LiveInode, to size: UInt64, _ clearsPrivileges: Bool
     ) throws(VFSError) -> WriteOutcome {
         let number = inode.number
-        let tail = try store.look { tree throws(TreeError) -> (Inode, UInt64?) in
+        let (record, tail) = try store.look { tree throws(TreeError) -> (Inode, Tail?) in
             let record = try tree.inode(number, table)
             guard record.kind == .regular else {
                 throw .refused(record.kind == .directory ? .isDirectory : .invalidArgument)
@@ -69,7 +98,11 @@ extension EncFS {
             return (record, try tailBlock(tree, number, size: size))
         }
         var restore: (() -> Void)?
-        if let block = tail.1 {
+        if let tail, tail.isShared {
+            let end = min(record.size, (size / Self.blockSize + 1) * Self.blockSize)
+            let zeros = [UInt8](repeating: 0, count: Int(end - size))
+            if case .commitNeeded = try write(zeros, to: inode, at: size, false) { return .commitNeeded }
+        } else if let block = tail?.block {
             switch try zeroTail(number, size: size, of: block) {
             case .commitNeeded: return .commitNeeded
             case .written(let old): restore = { [self] in rewrite(block, old) }
@@ -96,7 +129,12 @@ extension EncFS {
         let key = ItemKey(number, .inlineData)
         if let stored = try tree.value(of: key), UInt64(stored.count) > size {
             let kept = Array(stored.prefix(Int(size)))
-            if kept.isEmpty { try tree.remove(key) } else { try tree.set(key, kept) }
+            if kept.isEmpty {
+                try tree.remove(key)
+                record.flags.remove(.hasInlineData)
+            } else {
+                try tree.set(key, kept)
+            }
         }
         var trimFrom: UInt64?
         if size <= record.size {
@@ -128,19 +166,27 @@ extension EncFS {
         case commitNeeded
     }
 
+    private struct Tail {
+        var block: UInt64
+        /// Other files have the block too: it must stay as it is.
+        var isShared: Bool
+    }
+
     /// The logical block that holds the file's byte `size`, if that is inside an allocated block.
-    private func tailBlock(_ tree: Tree, _ number: UInt64, size: UInt64) throws(TreeError) -> UInt64? {
+    private func tailBlock(_ tree: Tree, _ number: UInt64, size: UInt64) throws(TreeError) -> Tail? {
         guard size % Self.blockSize != 0 else { return nil }
         let block = size / Self.blockSize
         guard let extent = try tree.lastExtent(number, upTo: block), extent.fileEnd > block else { return nil }
-        return extent.first + (block - extent.fileBlock)
+        let part = extent.part(block..<block + 1)
+        return Tail(block: part.first, isShared: try tree.isShared(part))
     }
 
     /// Makes the block at the end of file zero behind it.
     func zeroTail(_ number: UInt64, size: UInt64) throws(VFSError) {
-        let block = try store.look { tree throws(TreeError) in try tailBlock(tree, number, size: size) }
-        guard let block else { return }
-        if case .commitNeeded = try zeroTail(number, size: size, of: block) {
+        let tail = try store.look { tree throws(TreeError) in try tailBlock(tree, number, size: size) }
+        // A shared block was not written to: it is as it was.
+        guard let tail, !tail.isShared else { return }
+        if case .commitNeeded = try zeroTail(number, size: size, of: tail.block) {
             throw VFSError(.ioError, fault: "the device needs a commit in the middle of an operation")
         }
     }

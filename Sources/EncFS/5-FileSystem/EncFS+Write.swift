@@ -66,13 +66,17 @@ extension EncFS {
     }
 
     /// What a write finds before it begins.
-    private struct Plan {
+    struct Plan {
         var inode: Inode
         var range: Range<UInt64>
         var inline: [UInt8]?
         var runs: [DeviceRun] = []
         /// File blocks this write allocated.
         var holes: [Range<UInt64>] = []
+        /// New places of blocks that other files share; the file gets them once they are written.
+        var moves: [Extent] = []
+        /// Where bytes that the write keeps are until then, by file block.
+        var sources: [UInt64: UInt64] = [:]
         /// The tree needs nothing but times.
         var isOverwrite = false
         var isDone = false
@@ -85,7 +89,7 @@ extension EncFS {
         mayStayInline: Bool = true
     ) throws(VFSError) -> WriteOutcome {
         let now = Timestamp.now
-        let plan = try store.change { tree throws(TreeError) in
+        var plan = try store.change { tree throws(TreeError) in
             try prepare(tree, inode.number, position, bytes, flags, now, mayStayInline)
         }
         let end = plan.range.upperBound
@@ -99,7 +103,7 @@ extension EncFS {
         } catch { failure = error }
         if let failure {
             if case .unreadable = failure { written = plan.range.lowerBound }
-            try retreat(inode.number, plan, from: written)
+            try retreat(inode.number, &plan, from: written)
             guard written > plan.range.lowerBound else { return try refuse(failure, plan, inode.number) }
         }
         if plan.isOverwrite {
@@ -112,7 +116,9 @@ extension EncFS {
                 var record = try tree.inode(inode.number, table)
                 record.size = max(record.size, written)
                 touch(&record, flags, now)
+                try adopt(plan.moves, tree, inode.number)
                 if plan.inline != nil { try tree.remove(ItemKey(inode.number, .inlineData)) }
+                record.flags.remove(.hasInlineData)
                 if flags.contains(.clearsPrivileges) { try dropFileCapabilities(tree, inode.number, &record) }
                 try tree.storeInode(inode.number, record, table)
             }
@@ -175,6 +181,7 @@ extension EncFS {
             }
             content.replaceSubrange(Int(start)..<Int(plan.range.upperBound), with: bytes)
             try tree.set(key, content)
+            record.flags.insert(.hasInlineData)
             record.size = newSize
             touch(&record, flags, now)
             if flags.contains(.clearsPrivileges) { try dropFileCapabilities(tree, number, &record) }
@@ -184,7 +191,7 @@ extension EncFS {
         }
         try allocate(tree, number, record, &plan)
         plan.isOverwrite =
-            plan.holes.isEmpty && plan.inline == nil && newSize == record.size
+            plan.holes.isEmpty && plan.moves.isEmpty && plan.inline == nil && newSize == record.size
             && !(flags.contains(.clearsPrivileges)
                 && (record.permissions & 0o6000 != 0 || record.flags.contains(.hasAttributes)))
         return plan
@@ -206,7 +213,8 @@ extension EncFS {
             changed.blocks += plan.holes.reduce(0) { $0 + UInt64($1.count) }
             try tree.storeInode(number, changed, table)
         }
-        plan.runs = DeviceRun.cover(blocks, with: try tree.extents(number, in: blocks))
+        let extents = try leaveShared(tree, try tree.extents(number, in: blocks), &plan)
+        plan.runs = DeviceRun.cover(blocks, with: extents)
     }
 
     /// Writes the plan's blocks, run by run.
@@ -246,7 +254,8 @@ extension EncFS {
             if plan.holes.contains(where: { $0.contains(block) }) {
                 target.zero()
             } else {
-                try device.read(LogicalBlock(first + (block - run.fileBlock)), into: target)
+                let source = plan.sources[block] ?? first + (block - run.fileBlock)
+                try device.read(LogicalBlock(source), into: target)
             }
         }
         if run.count > 2 {
@@ -266,7 +275,8 @@ extension EncFS {
 
     /// Takes back what a failed write allocated behind `written`, and makes sure that the block at the end of file is
     /// zero behind it. What cannot be taken back ends writing.
-    private func retreat(_ number: UInt64, _ plan: Plan, from written: UInt64) throws(VFSError) {
+    private func retreat(_ number: UInt64, _ plan: inout Plan, from written: UInt64) throws(VFSError) {
+        let given = dropMoves(&plan, from: written)
         do throws(VFSError) {
             let keepsInline = plan.inline != nil && written == plan.range.lowerBound
             let kept = keepsInline ? 0 : (written + Self.blockSize - 1) / Self.blockSize
@@ -277,6 +287,7 @@ extension EncFS {
                     let (freed, _) = try tree.freeBlocks(number, in: range, limit: .max)
                     record.blocks -= min(freed, record.blocks)
                 }
+                for place in given { try tree.space.free(place.lowerBound, count: UInt64(place.count)) }
                 try tree.storeInode(number, record, table)
             }
             if plan.range.upperBound > plan.inode.size { try zeroTail(number, size: max(plan.inode.size, written)) }

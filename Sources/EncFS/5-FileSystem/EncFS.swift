@@ -58,6 +58,8 @@ public final class EncFS: FileSystem {
     /// Held exclusively by a resize, shared by operations that give extents another place in the order of items.
     let layoutLock = SharedLock()
     let nameHash: NameHash
+    /// Files of a read-only mount in the middle of a chain that only a writable one can finish. Set before any call.
+    private(set) nonisolated(unsafe) var unfinishedShifts: Set<UInt64> = []
     /// Bits of a name's hash in use; tests narrow it to make collisions.
     let nameHashMask: UInt64
 
@@ -112,7 +114,11 @@ public final class EncFS: FileSystem {
             guard try attributes(root).kind == .directory else {
                 throw VFSError(.ioError, fault: "the root is no directory")
             }
-            if !isReadOnly { try resumeInterrupted() }
+            if isReadOnly {
+                unfinishedShifts = Set(try numbers(of: .shiftIntent))
+            } else {
+                try resumeInterrupted()
+            }
         } catch {
             throw .corrupt(error.fault ?? "\(error)")
         }

@@ -37,8 +37,24 @@ extension TreeCheck {
         case .trimIntent:
             guard try StoredNumbers.decode(value).count == 1 else { throw .invalid("intent") }
             trims.insert(key.offset)
+        case .shiftIntent:
+            _ = try ShiftIntent(stored: value)
+            shifts.insert(key.offset)
+        case .sharedRun: try takeSharedRun(key, value)
         default: throw .invalid("not an item of the filesystem")
         }
+    }
+
+    /// All of them come before the first extent: the filesystem's own items are the first.
+    private func takeSharedRun(_ key: ItemKey, _ value: UnsafeRawBufferPointer) throws(StoredError) {
+        let run = try SharedRun(first: key.offset, stored: value)
+        guard run.first >= superblock.dataStart, run.place.upperBound <= superblock.reserveStart else {
+            return report("shared-range", "blocks \(run.place) are not for data")
+        }
+        if let taken = claims.claim(run.first, count: run.count) {
+            report("block-shared", "block \(taken) of a shared run is in use already")
+        }
+        shared.append(run)
     }
 
     private func takePart(
@@ -67,7 +83,7 @@ extension TreeCheck {
                 throw .invalid("piece of no attribute")
             }
             pieces[key.inode]?[key.offset >> 8] = missing - value.count
-        case .inode, .orphan, .trimIntent: throw .invalid("not an item of an inode")
+        case .inode, .orphan, .trimIntent, .sharedRun, .shiftIntent: throw .invalid("not an item of an inode")
         }
     }
 
@@ -81,9 +97,7 @@ extension TreeCheck {
             report("extent-overlap", "file block \(extent.fileBlock) is in two extents", inode: key.inode)
         }
         lastExtent = (key.inode, extent.fileEnd)
-        if let shared = claims.claim(extent.first, count: extent.count) {
-            report("block-shared", "block \(shared) is in use already", inode: key.inode)
-        }
+        claim(extent, of: key.inode)
         for part in suspects(in: extent.first..<extent.first + extent.count) {
             let start = (extent.fileBlock + part.lowerBound - extent.first) * UInt64(blockBytes)
             report(
@@ -94,6 +108,38 @@ extension TreeCheck {
         facts[key.inode]?.blocks += extent.count
         summary.dataBlocks += extent.count
         if readData { extents.append((key.inode, extent)) } else { advance(extent.count) }
+    }
+
+    /// Claims what no shared run covers; of the rest, one reference is found.
+    private func claim(_ extent: Extent, of inode: UInt64) {
+        var position = extent.first
+        func claim(to end: UInt64) {
+            guard position < end else { return }
+            if let taken = claims.claim(position, count: end - position) {
+                report("block-shared", "block \(taken) is in use already", inode: inode)
+            }
+        }
+        for run in sharedRuns(in: extent.place) {
+            let part = run.place.clamped(to: extent.place)
+            if !extent.mayBeShared {
+                report("extent-flag", "blocks \(part) are shared, and the extent says no", inode: inode)
+            }
+            claim(to: part.lowerBound)
+            references.append(part)
+            position = part.upperBound
+        }
+        claim(to: extent.place.upperBound)
+    }
+
+    private func sharedRuns(in place: Range<UInt64>) -> ArraySlice<SharedRun> {
+        var low = 0
+        var high = shared.count
+        while low < high {
+            let middle = (low + high) / 2
+            if shared[middle].place.upperBound <= place.lowerBound { low = middle + 1 } else { high = middle }
+        }
+        let end = shared[low...].firstIndex { $0.first >= place.upperBound } ?? shared.count
+        return shared[low..<end]
     }
 
     private func takeEntry(_ key: ItemKey, _ value: UnsafeRawBufferPointer) throws(StoredError) {

@@ -31,6 +31,12 @@ extension TreeCheck {
             if facts[number] == nil { report("intent-without-inode", "truncation", inode: number) }
             report("intent", "truncation finished at the next writable mount", inode: number, severity: .note)
         }
+        for number in shifts.sorted() {
+            if facts[number] == nil { report("intent-without-inode", "move within a file", inode: number) }
+            report(
+                "intent", "move within the file finished at the next writable mount", inode: number, severity: .note
+            )
+        }
         let root = facts[Inode.rootNumber]
         if root?.inode.kind != .directory { report("root-missing", "no root directory", inode: Inode.rootNumber) }
     }
@@ -42,6 +48,9 @@ extension TreeCheck {
         }
         if fact.blocks > 0 || fact.inlineBytes != nil, inode.kind != .regular {
             report("data-kind", "data in a \(inode.kind)", inode: number)
+        }
+        if (fact.inlineBytes != nil) != inode.flags.contains(.hasInlineData) {
+            report("inline-flag", "\(fact.inlineBytes ?? 0) inline bytes", inode: number)
         }
         if let bytes = fact.inlineBytes {
             if bytes > inode.size || bytes > superblock.nodeBytes / 8 {

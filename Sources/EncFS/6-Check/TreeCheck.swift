@@ -42,6 +42,11 @@ final class TreeCheck {
     var names: [UInt64: NameFacts] = [:]
     var orphans: Set<UInt64> = []
     var trims: Set<UInt64> = []
+    var shifts: Set<UInt64> = []
+    /// Ascending.
+    var shared: [SharedRun] = []
+    /// Parts of shared runs, once for every extent that names them.
+    var references: [Range<UInt64>] = []
     var extents: [(inode: UInt64, extent: Extent)] = []
     var lastKey: ItemKey?
     var lastExtent: (inode: UInt64, end: UInt64) = (0, 0)
@@ -76,6 +81,7 @@ final class TreeCheck {
         walk(superblock.root, level: superblock.rootLevel, from: .lowest, below: nil)
         endOfDirectory()
         checkInodes()
+        checkSharing()
         checkNames()
         checkCounters()
         try checkBitmaps()

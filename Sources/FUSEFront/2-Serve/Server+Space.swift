@@ -84,6 +84,8 @@ extension Server {
     /// What one copy request moves at most: a larger one goes on with the next request, so that none holds a serving
     /// thread for long.
     private static let copyBytes = 8 << 20
+    /// What one shares at most; the reply's count has 32 bits.
+    private static let sharedBytes: UInt64 = 1 << 30
 
     /// Copies within the mount, without the bytes passing through the kernel twice. Fewer bytes than asked for are
     /// the caller's to ask for again.
@@ -101,6 +103,9 @@ extension Server {
             guard start.1 <= traits.maximumFileBytes else { throw VFSError(.fileTooLarge) }
             let writing: WriteFlags = request.caller.user == 0 ? [] : .clearsPrivileges
             if writing.isEmpty { try dropCapabilities(of: to) }
+            let shared = try filesystem.cloneLeading(
+                from, at: start.0, to: to, at: start.1, count: UInt64(length), limit: Self.sharedBytes, writing)
+            if shared > 0 { return request.reply(written: Int(shared)) }
             let limit = min(length, Self.copyBytes)
             var done = 0
             while done < limit {

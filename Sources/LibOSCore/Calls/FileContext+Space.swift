@@ -65,7 +65,10 @@ extension FileContext {
         let (writeEnd, writeOverflow) = writeStart.addingReportingOverflow(Int64(count))
         guard !readOverflow, !writeOverflow else { throw VFSError(.overflow) }
         if from.node == to.node, readStart < writeEnd, writeStart < readEnd { throw VFSError(.invalidArgument) }
-        var done = 0
+        var done = Int(
+            try namespace.cloneLeading(
+                from.node, at: UInt64(readStart), to: to.node, at: UInt64(writeStart), count: UInt64(count),
+                limit: .max, writeFlags))
         while done < count {
             let bytes: [UInt8]
             let written: Int
@@ -84,5 +87,34 @@ extension FileContext {
         if sourceOffset == nil { try lseek(source, readStart + Int64(done), .start) }
         if targetOffset == nil { try lseek(target, writeStart + Int64(done), .start) }
         return done
+    }
+
+    /// `FICLONE` of `ioctl_ficlone(2)`: the target gets all bytes of the source without copying; the two share them until
+    /// one is written.
+    /// - Throws: `EBADF`, `EXDEV` between mounts, `ENOTSUP` where the filesystem cannot share, `EINVAL`, `EISDIR`, `ENOSPC`.
+    public func clone(_ source: Descriptor, to target: Descriptor) throws(VFSError) {
+        try cloneRange(source, offset: 0, length: 0, to: target, at: 0)
+    }
+
+    /// `FICLONERANGE`: as ``clone(_:to:)`` for a range in bytes; a length of 0 reaches to the end of the source.
+    public func cloneRange(
+        _ source: Descriptor, offset: Int64, length: Int64, to target: Descriptor, at targetOffset: Int64
+    ) throws(VFSError) {
+        let from = try file(source)
+        let to = try file(target)
+        guard from.options.reads, to.options.writes, !to.options.contains(.append) else {
+            throw VFSError(.badFileDescriptor)
+        }
+        guard from.kind != .directory, to.kind != .directory else { throw VFSError(.isDirectory) }
+        guard from.kind == .regular, to.kind == .regular, offset >= 0, length >= 0, targetOffset >= 0 else {
+            throw VFSError(.invalidArgument)
+        }
+        var end = UInt64(offset)
+        if length == 0 {
+            end = max(end, try namespace.attributes(from.node).size)
+        } else {
+            end += UInt64(length)
+        }
+        try namespace.clone(from.node, UInt64(offset)..<end, to: to.node, at: UInt64(targetOffset), writeFlags)
     }
 }

@@ -146,7 +146,7 @@ extension FileContext {
         try Self.withBytes(of: bytes) { buffer throws(VFSError) in try pwrite(descriptor, buffer, at: offset) }
     }
 
-    private var writeFlags: WriteFlags { caller.isPrivileged ? [] : .clearsPrivileges }
+    var writeFlags: WriteFlags { caller.isPrivileged ? [] : .clearsPrivileges }
 
     private func makeDurable(_ file: OpenFile, _ count: Int) throws(VFSError) {
         guard count > 0, file.options.contains(.dataSync) else { return }

@@ -64,6 +64,17 @@ extension Namespace {
         try mount.files.allocate(inner, handle, range, mode)
     }
 
+    /// - Throws: `EXDEV` into another mount.
+    public func clone(
+        _ source: NodeID, _ range: Range<UInt64>, to target: NodeID, at offset: UInt64, _ flags: WriteFlags
+    ) throws(VFSError) {
+        let from = try resolve(source)
+        let to = try resolve(target)
+        guard from.mount === to.mount else { throw VFSError(.improperLink) }
+        try to.mount.requireWritable()
+        try to.mount.files.clone(from.node, range, to: to.node, at: offset, flags)
+    }
+
     public func seek(_ node: NodeID, _ handle: Handle, from offset: UInt64, to target: SeekTarget)
         throws(VFSError) -> UInt64
     {

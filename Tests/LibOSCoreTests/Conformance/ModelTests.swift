@@ -1,13 +1,17 @@
+import Foundation
 import Testing
 import VFS
 
 /// Thousands of random calls on a filesystem and on a simple model of one; the two never differ.
 @Suite struct ModelTests {
+    /// `CASEMATE_MODEL_STEPS` asks for more than there is time for with every change.
+    static let steps = ProcessInfo.processInfo.environment["CASEMATE_MODEL_STEPS"].flatMap { Int($0) } ?? 1500
+
     @Test(arguments: Subject.all, [UInt64.random(in: 1...1_000_000), 1, 2])
     func randomCalls(_ subject: Subject, seed: UInt64) throws {
         let it = try subject.make()
         var run = ModelRun(it, subject.features, seed: seed)
-        let steps = 1500
+        let steps = Self.steps
         for step in 0..<steps {
             let call = try run.step()
             if let difference = run.difference {
@@ -43,7 +47,7 @@ struct SeededGenerator: RandomNumberGenerator {
 }
 
 /// One file of the model.
-private final class ModelNode {
+final class ModelNode {
     let kind: NodeKind
     var bytes: [UInt8] = []
     var entries: [String: ModelNode] = [:]
@@ -63,7 +67,7 @@ private final class ModelNode {
     }
 }
 
-private struct ModelRun {
+struct ModelRun {
     let it: Specimen
     let features: Subject.Features
     var random: SeededGenerator
@@ -82,19 +86,19 @@ private struct ModelRun {
         directories = [root]
     }
 
-    private mutating func number(_ range: Range<Int>) -> Int { Int.random(in: range, using: &random) }
-    private mutating func name() -> String { "n\(number(0..<12))" }
-    private mutating func directory() -> ModelNode { directories[number(0..<directories.count)] }
-    private mutating func regular() -> ModelNode? { regulars.isEmpty ? nil : regulars[number(0..<regulars.count)] }
+    mutating func number(_ range: Range<Int>) -> Int { Int.random(in: range, using: &random) }
+    mutating func name() -> String { "n\(number(0..<12))" }
+    mutating func directory() -> ModelNode { directories[number(0..<directories.count)] }
+    mutating func regular() -> ModelNode? { regulars.isEmpty ? nil : regulars[number(0..<regulars.count)] }
     private mutating func bytes() -> [UInt8] {
         let count = number(0..<20) == 0 ? number(1..<20_000) : number(1..<2_000)
         let first = number(0..<256)
         return (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ first) }
     }
-    private mutating func offset() -> Int { number(0..<4) == 0 ? number(0..<50_000) : number(0..<8_000) }
+    mutating func offset() -> Int { number(0..<4) == 0 ? number(0..<50_000) : number(0..<8_000) }
 
     /// Runs a call; notes a difference unless it ends as the model says.
-    private mutating func expect(_ errno: Errno?, _ body: () throws -> Void) {
+    mutating func expect(_ errno: Errno?, _ body: () throws -> Void) {
         do {
             try body()
             if let errno { difference = "succeeded, \(errno) expected" }
@@ -106,7 +110,7 @@ private struct ModelRun {
     }
 
     mutating func step() throws -> String {
-        switch number(0..<20) {
+        switch number(0..<24) {
         case 0, 1: return try make(.regular)
         case 2: return try make(.directory)
         case 3: return try link()
@@ -120,6 +124,9 @@ private struct ModelRun {
         case 16: return try chmod()
         case 17: return try attribute()
         case 18: return try list()
+        case 19: return try clone()
+        case 20, 21: return try shift()
+        case 22: return try unnamed()
         default: return try lookup()
         }
     }

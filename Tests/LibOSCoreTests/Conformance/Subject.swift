@@ -29,19 +29,23 @@ struct Subject: Sendable, CustomTestStringConvertible {
         /// Files may belong to others than this process's user, and device nodes be made.
         static let owners = Features(rawValue: 64)
         static let accessControlLists = Features(rawValue: 128)
-        static let all = Features(rawValue: 255)
+        /// Files share blocks until one is written.
+        static let sharing = Features(rawValue: 256)
+        /// Ranges can be taken out and put in.
+        static let shifting = Features(rawValue: 512)
+        static let all = Features(rawValue: 1023)
     }
 
     static let all: [Subject] = [
-        Subject(name: "MemFS") {
+        Subject(name: "MemFS", features: memoryFeatures) {
             let files = MemFS(maximumBytes: 64 << 20)
             return Specimen(files, check: { files.checkInvariants() })
         },
-        Subject(name: "Namespace") {
+        Subject(name: "Namespace", features: memoryFeatures) {
             let files = MemFS(maximumBytes: 64 << 20)
             return Specimen(Namespace(root: files), check: { files.checkInvariants() })
         },
-        Subject(name: "mount of a Namespace") {
+        Subject(name: "mount of a Namespace", features: memoryFeatures) {
             let outer = MemFS(maximumBytes: 1 << 20)
             let files = MemFS(maximumBytes: 64 << 20)
             let namespace = Namespace(root: outer)
@@ -110,9 +114,13 @@ struct Subject: Sendable, CustomTestStringConvertible {
             })
     }
 
-    /// The host keeps its own lists, if any.
+    /// The host keeps its own lists, if any, and files of its own beside ours.
     private static let hostFeatures = Features.all.subtracting(
-        isPrivileged ? [.hugeFiles, .accessControlLists] : [.hugeFiles, .accessControlLists, .owners])
+        isPrivileged
+            ? [.hugeFiles, .accessControlLists, .sharing, .shifting]
+            : [.hugeFiles, .accessControlLists, .sharing, .shifting, .owners])
+    /// Pages in memory have one file.
+    private static let memoryFeatures = Features.all.subtracting(.sharing)
 
     /// Whether tests may make device nodes and give files away on the host.
     static let isPrivileged = geteuid() == 0
