@@ -13,7 +13,7 @@ let package = Package(
         .library(name: "SecureBlock", targets: ["SecureBlock"]),
         .library(name: "EncFS", targets: ["EncFS"]),
         .library(name: "BlockFS", targets: ["BlockFS"]),
-        .library(name: "LibOSCore", targets: ["LibOSCore", "VFS", "MemFS", "HostFS"]),
+        .library(name: "LibOSCore", targets: ["LibOSCore", "VFS", "MemFS", "HostFS", "UnionFS"]),
         .library(name: "SimHost", targets: ["SimHost"]),
         .library(name: "Inspection", targets: ["Inspection"]),
         .library(name: "FUSEFront", targets: ["FUSEFront"]),
@@ -47,6 +47,7 @@ let package = Package(
         .target(name: "EncFS", dependencies: ["SecureBlock", "VFS"], swiftSettings: strict),
         .target(name: "MemFS", dependencies: ["VFS"], swiftSettings: strict),
         .target(name: "HostFS", dependencies: ["VFS", "CLinux"], swiftSettings: strict),
+        .target(name: "UnionFS", dependencies: ["VFS"], swiftSettings: strict),
         .target(name: "BlockFS", dependencies: ["SecureBlock", "VFS", "CLinux"], swiftSettings: strict),
         .target(name: "LibOSCore", dependencies: ["VFS"], swiftSettings: strict),
 
@@ -71,8 +72,8 @@ let package = Package(
         .executableTarget(
             name: "fuse-debug",
             dependencies: [
-                "FUSEFront", "LibOSCore", "EncFS", "BlockFS", "MemFS", "HostFS", "SecureBlock", "CommandSupport",
-                "CLinux", "VolumeControl",
+                "FUSEFront", "LibOSCore", "EncFS", "BlockFS", "MemFS", "HostFS", "UnionFS", "SecureBlock",
+                "CommandSupport", "CLinux", "VolumeControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -93,7 +94,7 @@ let package = Package(
         .testTarget(name: "EncFSTests", dependencies: ["EncFS", "SimHost", "VFS"], swiftSettings: strict),
         .testTarget(
             name: "LibOSCoreTests",
-            dependencies: ["LibOSCore", "MemFS", "HostFS", "EncFS", "SecureBlock", "SimHost", "VFS"],
+            dependencies: ["LibOSCore", "MemFS", "HostFS", "UnionFS", "EncFS", "SecureBlock", "SimHost", "VFS"],
             swiftSettings: strict),
         .testTarget(
             name: "FUSETests",

@@ -7,6 +7,7 @@ import HostFS
 import LibOSCore
 import MemFS
 import SecureBlock
+import UnionFS
 import VFS
 import VolumeControl
 
@@ -58,7 +59,19 @@ final class Assembly {
     }
 
     private func open(_ mount: MountArgument, _ settings: Settings) throws(CommandFailure) -> any FileSystem {
+        guard mount.kind == .union else { return try open(mount.layers[0], settings) }
+        var layers: [any FileSystem] = []
+        for layer in mount.layers { layers.append(try open(layer, settings)) }
+        do throws(VFSError) {
+            return try UnionFS(upper: layers[0], lowers: Array(layers[1...]))
+        } catch {
+            throw CommandFailure(.hostFailed, "\(error)", at: mount.source)
+        }
+    }
+
+    private func open(_ mount: MountArgument.Layer, _ settings: Settings) throws(CommandFailure) -> any FileSystem {
         switch mount.kind {
+        case .union: throw CommandFailure(.internal, "a union in a union", at: mount.source)
         case .mem: return MemFS(rootOwner: Caller(user: geteuid(), group: getegid()))
         case .host:
             do throws(VFSError) {

@@ -15,6 +15,9 @@ struct FuseDebug: ParsableCommand {
               enc:/PATH=VOLUME      an encrypted volume, made by 'casemate create'
               mem:/PATH             a filesystem in memory, gone at unmount
               host:/PATH=DIRECTORY  a directory of this machine; nothing outside it can be reached
+              union:/PATH=UPPER,LOWER,...
+                                    layers seen as one, each enc:VOLUME, mem: or host:DIRECTORY; all changes go to
+                                    the first, and none of the layers may be changed otherwise
 
             Without a mount at / the root is in memory. Directories to mount onto are made where they are missing.
 
@@ -99,7 +102,9 @@ struct FuseDebug: ParsableCommand {
     }
 
     /// Paths of the volumes, in the order in which they are opened.
-    var volumes: [String] { orderedMounts.filter { $0.kind == .enc }.map(\.source) + (block.map { [$0] } ?? []) }
+    var volumes: [String] {
+        orderedMounts.flatMap { $0.layers.filter { $0.kind == .enc }.map(\.source) } + (block.map { [$0] } ?? [])
+    }
 
     func validate() throws {
         guard !mounts.isEmpty || block != nil else {

@@ -5,11 +5,20 @@ import ArgumentParser
 ///     enc:/=VOLUME    an encrypted volume
 ///     mem:/tmp        a filesystem in memory
 ///     host:/src=DIR   a directory of the host
+///     union:/=UPPER,LOWER,…   layers, each enc:VOLUME, mem: or host:DIR, the writable one first
 struct MountArgument: ExpressibleByArgument, Hashable {
     enum Kind: String, CaseIterable {
         case enc
         case mem
         case host
+        case union
+    }
+
+    /// One filesystem of a mount.
+    struct Layer: Hashable {
+        var kind: Kind
+        /// The volume or directory; empty for memory.
+        var source: String
     }
 
     var kind: Kind
@@ -17,6 +26,8 @@ struct MountArgument: ExpressibleByArgument, Hashable {
     var path: String
     /// The volume or directory; empty for memory.
     var source: String
+    /// Of a union: the writable layer first. Otherwise the one there is.
+    var layers: [Layer]
 
     init?(argument: String) {
         guard let colon = argument.firstIndex(of: ":"), let kind = Kind(rawValue: String(argument[..<colon])) else {
@@ -31,10 +42,24 @@ struct MountArgument: ExpressibleByArgument, Hashable {
         self.path = "/" + components.joined(separator: "/")
         source = parts.count == 2 ? String(parts[1]) : ""
         guard (kind == .mem) == source.isEmpty else { return nil }
+        layers = [Layer(kind: kind, source: source)]
+        guard kind == .union else { return }
+        layers = []
+        for part in source.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let colon = part.firstIndex(of: ":"), let kind = Kind(rawValue: String(part[..<colon])),
+                kind != .union
+            else { return nil }
+            let source = String(part[part.index(after: colon)...])
+            guard (kind == .mem) == source.isEmpty else { return nil }
+            layers.append(Layer(kind: kind, source: source))
+        }
+        guard layers.count >= 2 else { return nil }
     }
 
     var components: [Substring] { path.split(separator: "/") }
     var isRoot: Bool { components.isEmpty }
 
-    static var allValueStrings: [String] { ["enc:/PATH=VOLUME", "mem:/PATH", "host:/PATH=DIRECTORY"] }
+    static var allValueStrings: [String] {
+        ["enc:/PATH=VOLUME", "mem:/PATH", "host:/PATH=DIRECTORY", "union:/PATH=UPPER,LOWER"]
+    }
 }

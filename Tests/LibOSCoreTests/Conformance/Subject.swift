@@ -6,6 +6,7 @@ import MemFS
 import SecureBlock
 import SimHost
 import Testing
+import UnionFS
 import VFS
 
 /// A kind of filesystem that the conformance suite runs against.
@@ -74,6 +75,14 @@ struct Subject: Sendable, CustomTestStringConvertible {
             return Specimen(
                 files, check: { files.openFileCount == 0 ? [] : ["\(files.openFileCount) files left open"] },
                 cleanup: { directory.remove() })
+        },
+        Subject(name: "UnionFS", features: memoryFeatures) {
+            let (upper, lower) = (MemFS(maximumBytes: 64 << 20), MemFS(maximumBytes: 1 << 20))
+            let union = try UnionFS(upper: upper, lowers: [lower])
+            // Merged directories have union semantics, which tests of their own look at; below is plain.
+            let made = try union.make(
+                NewNode(kind: .directory, permissions: 0o755), named: Name("plain"), in: union.root, by: .root)
+            return Specimen(union, root: made.node, check: { lower.checkInvariants() })
         },
         Subject(name: "EncFS") {
             let device = SimBlockDevice(blocks: 16384)
