@@ -56,12 +56,12 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
     case fuseUnavailable = 57
     case daemonLost = 58
     case commandBusy = 59
-    case commandRefused = 63
 
     // Changing a volume.
     case noSuchSnapshot = 60
     case snapshotRefused = 61
     case resizeRefused = 62
+    case commandRefused = 63
 
     /// `EX_USAGE` of `sysexits.h`.
     case usage = 64

@@ -98,7 +98,7 @@ import Testing
             expect(try casemate("info", other.path, "--key-file", volume.key), .notAVolume, other.path)
             try Data().write(to: other)
             expect(try casemate("info", other.path, "--key-file", volume.key), .emptyFile, other.path)
-            expect(try casemate("info", folder.path, "--key-file", volume.key), .notAFile, folder.path)
+            expect(try casemate("info", folder.path, "--key-file", volume.key), .notMounted, folder.path)
             let missing = folder.appendingPathComponent("missing").path
             expect(try casemate("info", missing, "--key-file", volume.key), .volumeMissing, missing)
             #expect(!FileManager.default.fileExists(atPath: missing))

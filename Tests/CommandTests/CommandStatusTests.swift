@@ -29,7 +29,7 @@ import Testing
         (.notMounted, 55, "not-mounted"), (.mountBusy, 56, "mount-busy"),
         (.fuseUnavailable, 57, "fuse-unavailable"),
         (.daemonLost, 58, "daemon-lost"), (.commandBusy, 59, "command-busy"),
-        (.commandRefused, 60, "command-refused"), (.usage, 64, "usage"),
+        (.commandRefused, 63, "command-refused"), (.usage, 64, "usage"),
     ]
 
     @Test func numbersAndNamesAreStable() {

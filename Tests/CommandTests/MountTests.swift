@@ -55,8 +55,8 @@ import Testing
             let volume = try VolumeFile(in: folder)
             try volume.flipBit(at: VolumeFile.offset(superblock: 0) + 70)
             try Mounted.with(volume) { mounted in
-                #expect(mounted.errors.contains("warning: superblock copy 0 is damaged"), "\(mounted.errors)")
-                #expect(volume.logText.contains("superblock copy 0 is damaged"), "\(volume.logText)")
+                #expect(mounted.errors.contains("warning: superblock copy 0 was damaged"), "\(mounted.errors)")
+                #expect(volume.logText.contains("superblock copy 0 was damaged"), "\(volume.logText)")
             }
         }
     }
