@@ -66,7 +66,7 @@ let package = Package(
         .target(
             name: "VolumeControl",
             dependencies: [
-                "CommandSupport", "Inspection", "FUSEFront", "EncFS", "SecureBlock", "VFS", "CLinux",
+                "CommandSupport", "Inspection", "FUSEFront", "EncFS", "BlockFS", "SecureBlock", "VFS", "CLinux",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .executableTarget(

@@ -105,6 +105,18 @@ public final class BlockFS: FileSystem {
         }
     }
 
+    /// Commits everything, and runs `body` while what is durable is exactly what there is. Writes wait meanwhile, reads
+    /// go on; `body` must not call this filesystem.
+    /// - Throws: `EROFS`, or `EIO` for a commit that fails; `body` did not run then.
+    public func quiesced(_ body: () -> Void) throws(VFSError) {
+        do throws(DeviceError) {
+            try writing.hold(0..<device.logicalBlockCount) { () throws(DeviceError) in
+                try device.commit().wait()
+                body()
+            }
+        } catch { throw failure(error) }
+    }
+
     /// Has a commit come soon if the device would like one. After every change, so that what is overwritten never holds
     /// so much space that a write has to wait.
     func commitIfWanted() { if device.commitWanted { commits?.request() } }

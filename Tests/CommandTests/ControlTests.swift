@@ -92,6 +92,37 @@ import Testing
         }
     }
 
+    /// Somebody writes all the time: the change finds its moment, and nothing of the writing is lost.
+    @Test func keysChangeUnderLoad() throws {
+        try inTemporaryFolder { folder in
+            let volume = try VolumeFile(in: folder, size: "32M")
+            try Mounted.with(volume) { mounted throws in
+                let writer = Process()
+                writer.executableURL = URL(fileURLWithPath: "/bin/sh")
+                writer.arguments = [
+                    "-c",
+                    "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); echo $i > \"$0/f$((i % 50))\" || exit 1; done",
+                    mounted.point.path,
+                ]
+                try writer.run()
+                defer {
+                    // Not SIGTERM, which the threads of a test may have blocked for what they start.
+                    kill(writer.processIdentifier, SIGKILL)
+                    writer.waitUntilExit()
+                }
+                for _ in 0..<2 {
+                    let added = try ProgramRun.run(
+                        ProgramRun.casemate,
+                        ["keys", "add", mounted.point.path, "--new-key-file", volume.key] + volume.credential())
+                    #expect(added.status == 0, "\(added.text)")
+                }
+                #expect(writer.isRunning)
+            }
+            let check = try volume.run("fsck", "--read-data")
+            #expect(check.status == 0, "\(check.text)")
+        }
+    }
+
     @Test func secretsThatChangeAreNowhereToBeSeen() throws {
         try inTemporaryFolder { folder in
             let volume = try VolumeFile(in: folder)

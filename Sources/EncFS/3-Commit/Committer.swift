@@ -86,8 +86,15 @@ final class Committer: Sendable {
         try order(dataOnly: false, isForced: true, alone)
     }
 
+    /// Commits all that was done before this call, waits until that is durable, and runs `body` before anything changes:
+    /// what the device holds then is that commit and nothing else. Changes wait meanwhile, reads do not.
+    func quiesce(_ body: () -> Void) throws(VFSError) {
+        _ = try order(dataOnly: false, isForced: true, {}, waits: true, body)
+    }
+
     private func order(
-        dataOnly: Bool, isForced: Bool, _ alone: () throws(DeviceError) -> Void
+        dataOnly: Bool, isForced: Bool, _ alone: () throws(DeviceError) -> Void, waits: Bool = false,
+        _ durably: () -> Void = {}
     ) throws(VFSError) -> any DurabilityTicket {
         let arrival = progress.withLock { $0.begun }
         turn.lock()
@@ -120,6 +127,8 @@ final class Committer: Sendable {
             isChanged.store(false, ordering: .releasing)
             dataBytes.store(0, ordering: .relaxed)
             ticket = OrderedCommit(commit, latch: latch)
+            if waits { try commit.wait() }
+            durably()
         } catch {
             latch.set("commit: \(error.text)")
             throw VFSError(.ioError, fault: "commit: \(error.text)")

@@ -1,24 +1,22 @@
 import CommandSupport
 import SecureBlock
 
+/// Has a device's client commit everything, and runs the body while that is all there is.
+package typealias Quiesce = (() -> Void) throws(CommandFailure) -> Void
+
 /// Changes to a volume's key slots, the same on a volume that a command opened and on one that is mounted.
 package struct KeySlotEditor {
     private let device: SecureDevice
     private let volume: String
-    private let commit: () throws(CommandFailure) -> Void
-
-    /// How often a change is tried again that met a write between the client's commit and itself.
-    private static let attempts = 5
+    private let quiesce: Quiesce
 
     /// - Parameters:
     ///   - volume: how messages name it.
-    ///   - commit: has the device's client commit, durable on return: a root can only describe a commit.
-    package init(
-        _ device: SecureDevice, volume: String, commit: @escaping () throws(CommandFailure) -> Void = {}
-    ) {
+    ///   - quiesce: has the device's client commit and stand still: a root can only describe a commit.
+    package init(_ device: SecureDevice, volume: String, quiesce: @escaping Quiesce = { $0() }) {
         self.device = device
         self.volume = volume
-        self.commit = commit
+        self.quiesce = quiesce
     }
 
     /// The slot that `credential` opens.
@@ -52,14 +50,15 @@ package struct KeySlotEditor {
     private func change<Result>(
         _ body: (SecureDevice) throws(KeySlotChangeError) -> Result
     ) throws(CommandFailure) -> Result {
-        for _ in 1..<Self.attempts {
-            try commit()
-            do throws(KeySlotChangeError) { return try body(device) } catch {
-                guard error == .uncommittedChanges else { throw CommandFailure(error, volume: volume) }
+        var outcome: Swift.Result<Result, KeySlotChangeError>?
+        try quiesce { () in
+            do throws(KeySlotChangeError) { outcome = .success(try body(device)) } catch {
+                outcome = .failure(error)
             }
         }
-        throw CommandFailure(
-            .commandBusy, "the volume is written all the time, and nothing was changed", at: volume,
-            advice: "Try again in a quieter moment.")
+        guard let outcome else { preconditionFailure("the body ran, or the client said why not") }
+        do throws(KeySlotChangeError) { return try outcome.get() } catch {
+            throw CommandFailure(error, volume: volume)
+        }
     }
 }

@@ -1,3 +1,4 @@
+import BlockFS
 import CommandSupport
 import EncFS
 import Glibc
@@ -67,7 +68,7 @@ package final class MountedVolume: ControlService {
     private static let secretsMissing = CommandFailure(.commandRefused, "a secret is missing")
 
     private var editor: KeySlotEditor {
-        KeySlotEditor(device, volume: path) { [self] () throws(CommandFailure) in try commit() }
+        KeySlotEditor(device, volume: path) { [self] body throws(CommandFailure) in try quiesce(body) }
     }
 
     /// Whoever owns the mount may ask; who wants to change what opens the volume also has to know what opens it now, so
@@ -80,13 +81,29 @@ package final class MountedVolume: ControlService {
         return (slot, isNewGiven ? credentials[1] : nil)
     }
 
+    // MARK: the client
+
     /// Has the client commit everything, durable on return.
     func commit() throws(CommandFailure) {
         guard !device.isReadOnly else { return }
-        do throws(VFSError) { try files.commit(nil, dataOnly: false).wait() } catch {
-            throw CommandFailure(
-                .hostFailed, "the volume could not be committed: \(error)", at: path,
-                advice: "What was synced before is safe. Mend the cause, unmount and mount again.")
-        }
+        do throws(VFSError) { try files.commit(nil, dataOnly: false).wait() } catch { throw failure(error) }
+    }
+
+    /// Has the client commit everything, and runs `body` while that is all there is.
+    func quiesce(_ body: () -> Void) throws(CommandFailure) {
+        if device.isReadOnly { throw CommandFailure(DeviceError.readOnly, volume: path) }
+        do throws(VFSError) {
+            switch files {
+            case let files as EncFS: try files.quiesced(body)
+            case let disk as BlockFS: try disk.quiesced(body)
+            default: body()
+            }
+        } catch { throw failure(error) }
+    }
+
+    private func failure(_ error: VFSError) -> CommandFailure {
+        CommandFailure(
+            .hostFailed, "the volume could not be committed: \(error)", at: path,
+            advice: "What was synced before is safe. Mend the cause, unmount and mount again.")
     }
 }
