@@ -7,6 +7,10 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
 ]
 
+/// Bugs to switch on, for `scripts/sabotage` alone; nothing of them is in any other build.
+let sabotage: [SwiftSetting] =
+    Context.environment["CASEMATE_SABOTAGE"] == nil ? [] : [.define("SABOTAGE")]
+
 let package = Package(
     name: "casemate",
     products: [
@@ -33,12 +37,15 @@ let package = Package(
         .target(name: "CLinux"),
 
         // The trusted block device and its hostile double.
-        .target(name: "SecureBlock", dependencies: ["COpenSSL", "CLibURing", "CLinux"], swiftSettings: strict),
+        .target(
+            name: "SecureBlock", dependencies: ["COpenSSL", "CLibURing", "CLinux"],
+            swiftSettings: strict + sabotage),
         .target(name: "SimHost", dependencies: ["SecureBlock", "CLinux"], swiftSettings: strict),
 
         .target(name: "Simulation", dependencies: ["SecureBlock", "SimHost"], swiftSettings: strict),
         .executableTarget(
-            name: "sim", dependencies: ["Simulation", "SimHost", "SecureBlock"], swiftSettings: strict),
+            name: "sim", dependencies: ["Simulation", "SimHost", "SecureBlock"],
+            swiftSettings: strict + sabotage),
 
         // Filesystems behind one protocol.
         .target(

@@ -40,7 +40,7 @@ public enum CrashSearch {
                 for image in enumerator.next(at: event) {
                     result.images += 1
                     let label = "seed \(seed)\(isAnchored ? ", anchored" : ""), \(image)"
-                    check(image, workload, floor: image.lastMark ?? 1, label, &result)
+                    check(image, workload, workload.states, floor: image.lastMark ?? 1, label, &result)
                     if result.images % recoveriesEvery == 0 { try recover(image, workload, label, &result) }
                 }
             }
@@ -50,7 +50,8 @@ public enum CrashSearch {
 
     /// Opens one image and compares.
     private static func check(
-        _ image: CrashImage, _ workload: CrashWorkload, floor: UInt64, _ label: String, _ result: inout Result
+        _ image: CrashImage, _ workload: CrashWorkload, _ states: [UInt64: [UInt64]], floor: UInt64,
+        _ label: String, _ result: inout Result
     ) {
         do {
             // Writing recovers and so does more; reading costs a third. Both find the same state.
@@ -60,7 +61,7 @@ public enum CrashSearch {
             let status = device.status
             let opened = mode == .readOnly ? status.commit.rawValue : status.recoveredFrom.rawValue
             if opened < floor { result.violations.append("\(label): opened \(opened), acknowledged was \(floor)") }
-            guard let state = workload.states[opened] else {
+            guard let state = states[opened] else {
                 result.violations.append("\(label): opened commit \(opened), which never was")
                 return
             }
@@ -81,13 +82,15 @@ public enum CrashSearch {
         let device = try CrashWorkload.open(
             host, workload.anchor == nil ? nil : SimAnchor(host), mode: .readWrite)
         let recovered = device.status.recoveredFrom.rawValue
-        workload.note(commit: device.status.commit.rawValue, sameAs: recovered)
+        // Recovery commits the state that it recovered, under a number that a lost commit may have had before.
+        var states = workload.states
+        states[device.status.commit.rawValue] = states[recovered]
         var enumerator = CrashImages(host, .exhaustive(seed: UInt64(image.event)))
         for event in 0...host.eventCount {
             for second in enumerator.next(at: event) {
                 result.images += 1
                 result.insideRecovery += 1
-                check(second, workload, floor: recovered, "\(label), then \(second)", &result)
+                check(second, workload, states, floor: recovered, "\(label), then \(second)", &result)
             }
         }
         try device.close()

@@ -77,9 +77,4 @@ final class CrashWorkload {
         return try SecureDevice.open(
             host, credential: try SwarmWorld.credential.get(), anchor: anchor, mode: mode, options: options)
     }
-
-    /// What a recovery commits is the state that it recovered.
-    func note(commit: UInt64, sameAs recovered: UInt64) {
-        if states[commit] == nil { states[commit] = states[recovered] }
-    }
 }

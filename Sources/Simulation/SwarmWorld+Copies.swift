@@ -8,6 +8,7 @@ extension SwarmWorld {
 
     /// Opens a copy for reading, at the last commit or an earlier one.
     func look(commitsBack: Int) {
+        if anchor?.value != nil, !mayBeWrong { lookWithoutAnchor() }
         let copy = MemoryBlockHost(contents: host.contents)
         let wanted = branch.commits.keys.sorted().dropLast(commitsBack).last
         let mode: OpenMode = commitsBack == 0 ? .readOnly : .readOnlyAt(SequenceNumber(wanted ?? 1))
@@ -31,6 +32,22 @@ extension SwarmWorld {
         } catch {
             note(error, at: "look")
             if !mayBeWrong, host.hasPower { violate(.progress, "a copy does not open: \(error)") }
+        }
+    }
+
+    /// An anchored volume is not opened without its anchor.
+    private func lookWithoutAnchor() {
+        do {
+            let opened = try SecureDevice.open(
+                MemoryBlockHost(contents: host.contents), credential: try Self.credential.get(), mode: .readOnly,
+                options: deviceOptions)
+            // The roots of `create` name no anchor yet; those of every opening do.
+            if opened.status.commit.rawValue > 1 {
+                violate(.notBehindAnchor, "an anchored volume opens without its anchor")
+            }
+            try opened.close()
+        } catch {
+            note(error, at: "without anchor")
         }
     }
 

@@ -5,6 +5,7 @@ struct Arguments {
         case one(UInt64)
         case search
         case crashes
+        case sabotage(String)
     }
     struct Mistake: Error {
         var text: String
@@ -17,6 +18,7 @@ struct Arguments {
             and the next one goes on from there
         sim --crashes [the same]
             every crash of the workload of each seed instead
+        sim --sabotage NAME [--seconds N]     whether a bug switched on is found, in a build that has it; 'list' names them
         """
 
     var task = Task.search
@@ -34,6 +36,9 @@ struct Arguments {
             switch word {
             case "--help", "-h": task = .help
             case "--crashes": task = .crashes
+            case "--sabotage":
+                guard let name = words.popFirst() else { throw Mistake(text: "--sabotage wants a name") }
+                task = .sabotage(name)
             case "--trace": showsTrace = true
             case "--minimise": minimises = true
             case "--seed": task = .one(try Self.number(&words, word))

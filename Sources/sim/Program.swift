@@ -17,6 +17,7 @@ struct Program {
         case .help: say(Arguments.usage)
         case .one(let seed): exit(repeatSeed(seed, arguments))
         case .search: exit(await search(arguments))
+        case .sabotage(let name): exit(SabotageRun.main(name, arguments))
         case .crashes: exit(await searchCrashes(arguments))
         }
     }

@@ -49,7 +49,7 @@ final class AEADKey: Sendable {
         associatedData: UnsafeRawBufferPointer, tag: Tag
     ) throws(SealError) -> Bool {
         var isAuthentic = false
-        defer { if !isAuthentic { OPENSSL_cleanse(plain, cipher.count) } }
+        defer { if !isAuthentic, !Sabotage.isOn(.keepFailedPlaintext) { OPENSSL_cleanse(plain, cipher.count) } }
         try ProcessIdentity.check()
         let context = try opening.take()
         defer { opening.give(context) }
@@ -73,7 +73,8 @@ final class AEADKey: Sendable {
         guard EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, Int32(Tag.byteCount), &expected) == 1 else {
             throw .crypto("EVP_CTRL_AEAD_SET_TAG")
         }
-        isAuthentic = EVP_DecryptFinal_ex(context, output + cipher.count, &written) == 1
+        isAuthentic =
+            EVP_DecryptFinal_ex(context, output + cipher.count, &written) == 1 || Sabotage.isOn(.skipTagCheck)
         return isAuthentic
     }
 

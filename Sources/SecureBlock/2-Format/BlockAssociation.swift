@@ -18,8 +18,11 @@ package struct BlockAssociation: Hashable, Sendable {
 
     /// The stored form as two little-endian words.
     @inline(__always)
-    var words: (UInt64, UInt64) {
-        ((UInt64(kind.sealedKind.rawValue) | UInt64(level) << 8).littleEndian, address.littleEndian)
+    package var words: (UInt64, UInt64) {
+        (
+            (Sabotage.isOn(.dropKind) ? 0 : UInt64(kind.sealedKind.rawValue) | UInt64(level) << 8).littleEndian,
+            (Sabotage.isOn(.dropAddress) ? 0 : address).littleEndian
+        )
     }
 }
 

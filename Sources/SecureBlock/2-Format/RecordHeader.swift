@@ -152,7 +152,8 @@ extension RecordHeader {
         tag = try key.seal(
             UnsafeRawBufferPointer(sealed), into: start,
             nonce: Nonce(block: physical, generation: generation, domain: SealDomain.header),
-            associatedData: UnsafeRawBufferPointer(rebasing: block[..<Self.clearBytes]))
+            associatedData: UnsafeRawBufferPointer(
+                rebasing: block[..<(Sabotage.isOn(.dropHeaderFields) ? 8 : Self.clearBytes)]))
         tag.store(into: UnsafeMutableRawBufferPointer(rebasing: block[Self.clearBytes..<Self.sealedOffset]))
     }
 
@@ -168,7 +169,8 @@ extension RecordHeader {
             try key.open(
                 UnsafeRawBufferPointer(rebasing: block[sealedOffset...]), into: output,
                 nonce: Nonce(block: physical, generation: clear.generation, domain: SealDomain.header),
-                associatedData: UnsafeRawBufferPointer(rebasing: block[..<clearBytes]), tag: clear.tag)
+                associatedData: UnsafeRawBufferPointer(
+                    rebasing: block[..<(Sabotage.isOn(.dropHeaderFields) ? 8 : clearBytes)]), tag: clear.tag)
         else { return nil }
         do throws(ParseError) {
             return try RecordHeader(clear, sealed: UnsafeRawBufferPointer(rebasing: scratch[..<sealedBytes]))

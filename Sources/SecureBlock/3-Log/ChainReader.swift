@@ -59,7 +59,9 @@ final class ChainReader {
             if Int(position.at.block) < context.geometry.segmentBlocks {
                 candidates.append((position.at, position.generation))
             }
-            candidates.append((LogPosition(segment: position.next.segment, block: 0), position.next.generation))
+            if !Sabotage.isOn(.ignoreNextSegment) {
+                candidates.append((LogPosition(segment: position.next.segment, block: 0), position.next.generation))
+            }
             for (place, generation) in candidates {
                 guard let header = try read(place, generation, stream) else { continue }
                 guard found == nil else { throw .ambiguousChain(header.sequence) }
@@ -81,7 +83,10 @@ final class ChainReader {
         -> RecordHeader?
     {
         let block: UnsafeRawBufferPointer
-        do { block = try window(place.segment).block(Int(place.block)) } catch { throw .host(error) }
+        do { block = try window(place.segment).block(Int(place.block)) } catch {
+            if Sabotage.isOn(.readErrorEndsLog) { return nil }
+            throw .host(error)
+        }
         guard let clear = ClearRecordHeader(block), clear.sequence.rawValue == last.sequence.rawValue &+ 1,
             clear.previousTag == last.tag, clear.epoch == epoch, clear.position == place,
             clear.generation == generation,

@@ -19,6 +19,7 @@ final class Replayer {
         for (slot, entry) in header.entries.enumerated() {
             switch entry.kind {
             case .data, .relocation:
+                if Sabotage.isOn(.replayForgetsRelocations), entry.kind == .relocation { continue }
                 let block = try logicalBlock(entry.address, header)
                 let place = LogPosition(
                     segment: header.position.segment, block: header.position.block + 1 + UInt32(slot))
@@ -32,7 +33,7 @@ final class Replayer {
                 guard entry.discardCount <= map.logicalBlocks - first.rawValue else {
                     throw .corrupt("record \(header.sequence.rawValue) discards past the device's end")
                 }
-                for offset in 0..<entry.discardCount {
+                for offset in 0..<(Sabotage.isOn(.replayForgetsDiscards) ? 0 : entry.discardCount) {
                     let block = LogicalBlock(first.rawValue + offset)
                     try load(block)
                     try lose(map.entry(block), header)

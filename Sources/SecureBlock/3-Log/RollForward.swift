@@ -42,7 +42,7 @@ struct RollForward {
         rootCopy = copy
         if let anchor, target == nil {
             let found = Root.Commit(sequence: anchor.sequence, tag: anchor.tag)
-            guard acceptable.contains(found) else {
+            guard acceptable.contains(found) || Sabotage.isOn(.ignoreAnchor) else {
                 let last = chain.last(where: \.isCommit)?.sequence ?? root.commit.sequence
                 throw anchor.sequence > last
                     ? .rollback(anchor: anchor.sequence, volume: last)
@@ -56,14 +56,15 @@ struct RollForward {
         // A fresh reader: verifying reads data, and the windows of the first pass have moved on.
         let verifier = try ChainReader(context, from: root)
         for (index, header) in chain.enumerated() {
-            if header.sequence > durable, try !verifier.verifyData(of: header) { break }
-            if header.isCommit {
+            if header.sequence > durable, !Sabotage.isOn(.trustTail), try !verifier.verifyData(of: header) { break }
+            if Sabotage.isOn(.cutLastCommit), index == chain.count - 1 { break }
+            if header.isCommit || Sabotage.isOn(.keepUncommitted) {
                 end = Root.Commit(sequence: header.sequence, tag: header.tag)
                 kept = index + 1
             }
         }
         if let target, end.sequence != target { throw .noSuchCommit(target) }
-        if let anchor, target == nil, end.sequence < anchor.sequence {
+        if let anchor, target == nil, end.sequence < anchor.sequence, !Sabotage.isOn(.ignoreAnchor) {
             throw .rollback(anchor: anchor.sequence, volume: end.sequence)
         }
         self.end = end

@@ -14,7 +14,8 @@ extension SecureDevice {
 
     /// Segments that stay free for others.
     func reserved(_ allowance: Allowance) -> Int {
-        switch allowance {
+        if Sabotage.isOn(.noReserve) { return 0 }
+        return switch allowance {
         case .data: 8 + min(Int(context.geometry.segmentCount) / 128, 8) + checkpointReserve
         case .cleaning: 2 + checkpointReserve
         case .metadata: 0
@@ -95,7 +96,7 @@ extension SecureDevice {
         }
         entry.state = .used
         entry.stream = id
-        entry.generation = Generation(entry.generation.rawValue + 1)
+        entry.generation = Generation(entry.generation.rawValue + (Sabotage.isOn(.keepGeneration) ? 0 : 1))
         entry.epochIndex = log.epochIndex
         table[segment] = entry
         log.segmentOrder += 1
@@ -182,7 +183,10 @@ extension SecureDevice {
         var header = RecordHeader(
             dataBlocks: dataBlocks, epoch: log.epoch.identifier, sequence: sequence, position: record.base,
             generation: record.generation, previousTag: log.last.tag, flags: record.flags, stream: record.stream,
-            durable: log.durable, next: record.next, timeMilliseconds: options.clock(), entries: entries)
+            durable: Sabotage.isOn(.claimDurability) ? log.last.sequence : log.durable,
+            next: Sabotage.isOn(.announceOwnSegment)
+                ? SegmentReference(segment: record.base.segment, generation: record.generation) : record.next,
+            timeMilliseconds: options.clock(), entries: entries)
         do {
             guard let key = try context.epochs.key(record.epochIndex) else {
                 preconditionFailure("the epoch we seal under is in the table")
@@ -206,9 +210,11 @@ extension SecureDevice {
         log.logBlocks += UInt64(dataBlocks + 1)
         log.blocksSinceCheckpoint += dataBlocks + 1
         // One durable write does the work of write and flush when nothing else waits to become durable (I5).
-        record.isDurableWrite = record.flags.contains(.commit) && isAloneSinceFlush
+        record.isDurableWrite =
+            record.flags.contains(.commit) && (isAloneSinceFlush || Sabotage.isOn(.durableWriteAlone))
         record.write = context.host.beginWrite(
             at: context.offset(physical), record.stored, durable: record.isDurableWrite)
+        if Sabotage.isOn(.changeBufferUnderWrite) { record.blocks.bytes[blockBytes - 1] ^= 1 }
         log.inFlight.append(record)
         reap()
     }
@@ -220,7 +226,7 @@ extension SecureDevice {
         let own = MapEntry(block: context.geometry.physical(record.position(slot: slot)), slot: slot)
         switch entry.kind {
         case .data:
-            table.gainLive(record.base.segment)
+            if !Sabotage.isOn(.forgetLiveBlocks) { table.gainLive(record.base.segment) }
             lose(record.replaced[slot], sequence)
         case .relocation:
             let block = LogicalBlock(entry.address)

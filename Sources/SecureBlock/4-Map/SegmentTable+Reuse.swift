@@ -32,8 +32,9 @@ extension SegmentTable {
     /// Whether the segment could be taken once commits and roots have moved on.
     @inline(__always)
     private func isIdle(_ entry: SegmentEntry, _ state: Volatile) -> Bool {
-        entry.live == 0 && entry.pins == 0 && state.readers == 0 && state.recordsInMemory == 0 && state.pages == 0
-            && !state.isHeld && state.keep.isEmpty
+        entry.live == 0 && entry.pins == 0 && state.readers == 0 && state.recordsInMemory == 0
+            && (state.pages == 0 || Sabotage.isOn(.reusePages))
+            && (!state.isHeld || Sabotage.isOn(.reuseHeldSegments)) && state.keep.isEmpty
             && entry.state != .damaged && entry.generation.rawValue < UInt32.max
     }
 
@@ -108,9 +109,11 @@ extension SegmentTable {
     /// The phase that a segment should be in, and its key in that phase's queue.
     func phase(_ entry: SegmentEntry, _ state: Volatile) -> (Phase, key: UInt64) {
         guard isIdle(entry, state) else { return (.busy, 0) }
-        if entry.lastDeath > reuse.durable { return (.awaitsCommit, entry.lastDeath.rawValue) }
+        if entry.lastDeath > reuse.durable, !Sabotage.isOn(.reuseBeforeCommit) {
+            return (.awaitsCommit, entry.lastDeath.rawValue)
+        }
         let need = rootNeed(entry, state)
-        if need > reuse.olderRoot { return (.awaitsRoot, need.rawValue) }
+        if need > reuse.olderRoot, !Sabotage.isOn(.reuseBeforeRoot) { return (.awaitsRoot, need.rawValue) }
         return (.ready, entry.state == .neverUsed ? 0 : max(entry.lastDeath, entry.lastRecord).rawValue + 1)
     }
 

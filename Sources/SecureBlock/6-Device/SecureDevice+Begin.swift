@@ -27,8 +27,8 @@ extension SecureDevice {
         anchor: (any Anchor)?, facts: OpenFacts
     ) throws(VolumeError) -> SecureDevice {
         do {
-            try context.host.flush()
-            let epoch = Epoch(identifier: try Self.randomTag())
+            if !Sabotage.isOn(.skipRecoveryFlush) { try context.host.flush() }
+            let epoch = Epoch(identifier: Sabotage.isOn(.fixedEpoch) ? Tag(low: 7, high: 7) : try Self.randomTag())
             pruneEpochs(context, state.table)
             guard let epochIndex = context.epochs.add(epoch) else {
                 throw VolumeError.corrupt("\(Epoch.maximumCount) epochs are in use")

@@ -59,7 +59,9 @@ extension SecureDevice {
             snapshotPages: log.retention.isChanged ? SnapshotEntry.serialised(log.retention.snapshots) : nil,
             streams: log.streams.map {
                 Root.Stream(
-                    position: $0.firstUnsealed, generation: $0.firstUnsealedGeneration, next: $0.firstUnsealedNext)
+                    position: Sabotage.isOn(.rootListsOldPosition)
+                        ? LogPosition(segment: $0.firstUnsealed.segment, block: 0) : $0.firstUnsealed,
+                    generation: $0.firstUnsealedGeneration, next: $0.firstUnsealedNext)
             },
             historyHorizon: log.historyHorizon, logBlocks: log.logBlocks, fillsBothSlots: fillsBothSlots)
         log.blocksSinceCheckpoint = 0
@@ -71,7 +73,7 @@ extension SecureDevice {
     /// - Parameter isRecovery: the commit is a recovery's; its anchor comes last, and both slots get the root.
     func writeCheckpoint(isRecovery: Bool = false) throws(DeviceError) {
         guard let work = monitor.locked({ checkpoint }) else { return }
-        for (leaf, page) in work.mapPages {
+        for (leaf, page) in work.mapPages.dropLast(Sabotage.isOn(.checkpointForgetsPage) ? 1 : 0) {
             let pointer = try appendPage(BlockAssociation(.mapPage, address: UInt64(leaf)), page.bytes)
             monitor.locked {
                 place(pointer, .mapPage, level: 0, index: leaf, work.commit)
@@ -105,7 +107,7 @@ extension SecureDevice {
         try settleBeforeRoot(work, isRecovery: isRecovery)
         for (index, slot) in slotsToWrite(work, isRecovery: isRecovery).enumerated() {
             if index > 0 { root.number += 1 }
-            root.anchored = monitor.locked { log.anchored }
+            root.anchored = Sabotage.isOn(.rootForgetsAnchor) ? nil : monitor.locked { log.anchored }
             try writeRoot(root, slot: slot)
         }
         monitor.locked {
@@ -234,12 +236,13 @@ extension SecureDevice {
             monitor.broadcast()
         }
         try awaitWrites(through: last)
-        if log.durable < last { try flushHost() }
+        if log.durable < last, !Sabotage.isOn(.rootBeforePages) { try flushHost() }
     }
 
     private func makeRoot(_ work: Checkpoint) -> Root {
         var root = Root(
-            number: (log.roots.map(\.number).max() ?? 0) + 1, epoch: log.epoch.identifier,
+            number: (log.roots.map(\.number).max() ?? 0) + (Sabotage.isOn(.sameRootNumber) ? 0 : 1),
+            epoch: log.epoch.identifier,
             epochIndex: log.epochIndex,
             commit: work.commit, timeMilliseconds: work.timeMilliseconds, anchored: log.anchored,
             recoveredFrom: log.recoveredFrom, streams: work.streams, logicalBlocks: context.geometry.logicalBlocks,
@@ -287,7 +290,7 @@ extension SecureDevice {
         do throws(HostError) {
             try context.host.write(
                 at: Layout.rootSlots[slot] * UInt64(blockBytes), UnsafeRawBufferPointer(sealed.bytes))
-            try context.host.flush()
+            if !Sabotage.isOn(.rootWithoutFlush) { try context.host.flush() }
         } catch {
             let reason = "writing root \(root.number) to slot \(slot): \(error)"
             monitor.locked { setLatch(reason) }

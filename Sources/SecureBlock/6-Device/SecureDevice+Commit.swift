@@ -26,7 +26,7 @@ extension SecureDevice {
     /// Seals the commit record. Call within a barrier.
     /// - Parameter freezes: have a checkpoint made of it, should one be due.
     func orderCommit(freezes: Bool = true) throws(DeviceError) -> Root.Commit {
-        try sealDiscards(.metadata)
+        if !Sabotage.isOn(.commitLeavesDiscards) { try sealDiscards(.metadata) }
         if log.streams[0].open == nil { try beginRecord(.user, needsRoom: false, .metadata) }
         try closeOpen(.user, flags: .commit)
         while !log.streams[0].queue.isEmpty {
@@ -72,6 +72,7 @@ extension SecureDevice {
     /// Flushes, for everybody who waits, and confirms the newest commit that became durable. Call with the monitor
     /// held, by one thread at a time.
     private func makeDurable(_ sequence: SequenceNumber) throws(DeviceError) {
+        if Sabotage.isOn(.acknowledgeFirst), let last = log.ordered.last { return try acknowledge(last, count: 1) }
         try awaitWrites(through: log.last.sequence)
         if log.durable < sequence { try flushHost() }
         guard let newest = log.ordered.last(where: { $0.sequence <= log.durable }) else { return }
@@ -84,10 +85,10 @@ extension SecureDevice {
         let upTo = log.inFlight.first.map { SequenceNumber($0.sequence.rawValue - 1) } ?? log.last.sequence
         monitor.unlock()
         var failure: HostError?
-        do { try context.host.flush() } catch { failure = error }
+        do { if !Sabotage.isOn(.skipFlush) { try context.host.flush() } } catch { failure = error }
         monitor.lock()
         log.counters.flushes += 1
-        if let failure {
+        if let failure, !Sabotage.isOn(.ignoreFailedFlush) {
             // What a failed flush left behind is unknown, and a second one may lie (fsync's lost errors): no retry.
             setLatch("flush failed: \(failure)")
             throw .latched("flush failed: \(failure)")

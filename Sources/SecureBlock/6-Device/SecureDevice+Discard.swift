@@ -49,7 +49,7 @@ extension SecureDevice {
         for offset in 0..<entry.discardCount {
             let block = LogicalBlock(entry.address + offset)
             lose(map.entry(block), sequence)
-            map.set(block, entry.kind == .lost ? .lost : .none)
+            if !Sabotage.isOn(.discardKeepsMap) { map.set(block, entry.kind == .lost ? .lost : .none) }
         }
         log.hasUncommitted = true
         log.hasClientChanges = true

@@ -127,7 +127,7 @@ extension SecureDevice {
         monitor.lock()
         // Where nothing waits for the client's commit, one more commit is the same state, and a checkpoint can be of it.
         let isNew = log.acknowledged.sequence > (log.roots.map(\.commit).max() ?? SequenceNumber(0))
-        guard isNew, !log.hasUncommitted else {
+        guard isNew, !log.hasUncommitted || Sabotage.isOn(.closeCommits) else {
             defer { monitor.unlock() }
             return try confirmAcknowledged()
         }

@@ -104,6 +104,9 @@ extension SecureDevice {
                         into: target, at: context.geometry.physical(slots.record.position(slot: slot)),
                         slots.record.generation,
                         as: BlockAssociation(kind, address: address + UInt64(index))))
+                if Sabotage.isOn(.leakPlaintext), index == 0, let plain = bytes.baseAddress {
+                    target.copyMemory(from: plain, byteCount: blockBytes)
+                }
             }
             return .success(tags)
         } catch { return .failure(error) }
