@@ -40,7 +40,7 @@ extension EncFS {
                             (
                                 target.rawValue,
                                 offset / Self.blockSize + position - range.lowerBound / Self.blockSize
-                            ))
+                            ), end: end)
                     }
                 }
             } catch {
@@ -82,9 +82,11 @@ extension EncFS {
     }
 
     /// Shares what the next extents have.
+    /// - Parameter last: where the target's range ends, in bytes.
     /// - Returns: the block of the source up to which that is done.
     private func cloneStep(
-        _ tree: Tree, _ source: (number: UInt64, blocks: Range<UInt64>), _ target: (number: UInt64, block: UInt64)
+        _ tree: Tree, _ source: (number: UInt64, blocks: Range<UInt64>), _ target: (number: UInt64, block: UInt64),
+        end last: UInt64
     ) throws(TreeError) -> UInt64 {
         let blocks = source.blocks
         var extents: [Extent] = []
@@ -116,6 +118,8 @@ extension EncFS {
             try tree.add(target.number, copy)
             to.blocks += copy.count
         }
+        // With every step, since a commit may come between two: no bytes stand behind the end of file.
+        to.size = max(to.size, min(last, place.upperBound * Self.blockSize))
         try tree.storeInode(target.number, to, table)
         return end
     }

@@ -186,7 +186,8 @@ extension TreeCheck {
             byteCount: Int(chunkBlocks) * blockBytes, alignment: blockBytes)
         defer { buffer.deallocate() }
         for (number, extent) in extents {
-            let size = facts[number]?.inode.size ?? 0
+            // Where a range is being moved, what is still to move may stand behind the new end.
+            let size = shifts.contains(number) ? Inode.maximumBytes : facts[number]?.inode.size ?? 0
             var position: UInt64 = 0
             while position < extent.count {
                 let count = min(chunkBlocks, extent.count - position)
