@@ -47,6 +47,11 @@ struct CreateCommand: ParsableCommand {
         help: "Put no filesystem on it: a plain disk, for fuse-debug --block.")
     var isPlain = false
 
+    @Option(
+        name: .customLong("keep-history"),
+        help: "How far back commits are wanted: time (24h, 7d), log (10G) or none; see casemate history --help.")
+    var keepHistory = HistoryPolicy.none
+
     func validate() throws {
         guard size.bytes >= 2 << 20, size.bytes % UInt64(blockBytes) == 0 else {
             throw ValidationError("--size is a multiple of 4096 bytes, and at least 2M.")
@@ -66,6 +71,7 @@ struct CreateCommand: ParsableCommand {
             var options = VolumeOptions(logicalBytes: size.bytes)
             options.segmentBytes = Int(segmentSize.bytes)
             options.sparePerMille = spare * 10
+            options.history = keepHistory
             if let cipher { options.cipher = cipher }
             options.anchorPolicy = secrets.anchorWindow ?? .everyCommit
             try access.create(on: host, options, credential, owner: isPlain ? nil : (getuid(), getgid()))

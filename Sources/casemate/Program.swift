@@ -54,7 +54,8 @@ struct Casemate: ParsableCommand {
         version: Version.text,
         subcommands: [
             CreateCommand.self, MountCommand.self, SyncCommand.self, UnmountCommand.self, InfoCommand.self,
-            FsckCommand.self, ReplayCommand.self, KeysCommand.self, SnapshotCommand.self, BenchCommand.self,
+            FsckCommand.self, ReplayCommand.self, KeysCommand.self, SnapshotCommand.self, HistoryCommand.self,
+            BenchCommand.self,
             ExitCodesCommand.self,
         ])
 }

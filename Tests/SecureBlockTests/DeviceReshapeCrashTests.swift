@@ -18,7 +18,6 @@ private final class Reshaping {
     /// What each of the client's commits holds; the device's own are the same states again.
     private var states: [(commit: UInt64, blocks: [UInt64])] = []
     private var snapshots: [SnapshotName: [UInt64]] = [:]
-    private var policies: Set<HistoryPolicy> = [.none]
     private var sizes: Set<UInt64>
     private var promises: [Promise] = []
     private var value: UInt64 = 0
@@ -76,6 +75,11 @@ private final class Reshaping {
         promise()
     }
 
+    func keep(_ policy: HistoryPolicy) throws {
+        try device.setHistoryPolicy(policy)
+        promise()
+    }
+
     /// Opens every image, holds it against what was promised, and closes it again.
     func checkEveryCrash(seed: UInt64, every stride: Int = 1) throws -> Int {
         #expect(host.violations.isEmpty)
@@ -112,6 +116,8 @@ private final class Reshaping {
         // What a call under way was to change has happened or not; all else is as before.
         let names = Set(device.snapshots.map(\.name))
         #expect(names == floor?.snapshots ?? [] || names == next.snapshots, "\(image): \(names)")
+        let policy = device.historyPolicy
+        #expect(policy == floor?.policy ?? .none || policy == next.policy, "\(image): \(policy)")
         for name in names {
             let snapshot = try device.openSnapshot(name)
             let state = try #require(snapshots[name])
@@ -143,5 +149,18 @@ private final class Reshaping {
         let images = try run.checkEveryCrash(seed: seed)
         print("crash images of snapshots, seed \(seed): \(images)")
         #expect(images > 500)
+    }
+
+    @Test func historyPolicyChangesWholeOrNotAtAll() throws {
+        let run = try Reshaping(seed: 7)
+        try run.churn(6)
+        try run.keep(HistoryPolicy(seconds: 3600))
+        try run.churn(6)
+        try run.keep(HistoryPolicy(bytes: 1 << 20, isStrict: true))
+        try run.churn(3)
+        try run.keep(.none)
+        let images = try run.checkEveryCrash(seed: 7)
+        print("crash images of history policies: \(images)")
+        #expect(images > 200)
     }
 }

@@ -9,18 +9,24 @@ final class SnapshotWorkload {
     var model: [UInt64]
     var committed: [UInt64]
     var snapshots: [SnapshotName: [UInt64]] = [:]
+    /// What each of the client's commits holds; the device's own are the same states again.
+    private(set) var states: [(commit: SequenceNumber, blocks: [UInt64])] = []
     /// Delete snapshots when a write finds no space.
     var givesUpSnapshots = false
     private(set) var generator: SeededGenerator
     private var value: UInt64 = 0
 
-    init(seed: UInt64, blocks: Int = 120, segmentBlocks: Int = 16, sparePerMille: Int = 3000) throws {
+    init(
+        seed: UInt64, blocks: Int = 120, segmentBlocks: Int = 16, sparePerMille: Int = 3000,
+        history: HistoryPolicy = .none
+    ) throws {
         generator = SeededGenerator(seed)
         model = [UInt64](repeating: 0, count: blocks)
         committed = model
         host = MemoryBlockHost()
         var options = DeviceTesting.options(blocks: UInt64(blocks), segmentBlocks: segmentBlocks)
         options.sparePerMille = sparePerMille
+        options.history = history
         try SecureDevice.create(on: host, options, credential: DeviceTesting.keyFile())
         device = try DeviceTesting.open(host, checkpointInterval: 40 * blockBytes)
     }
@@ -45,8 +51,10 @@ final class SnapshotWorkload {
     }
 
     func commit() throws {
-        try device.commit().wait()
+        let ticket = try device.commit()
+        try ticket.wait()
         committed = model
+        states.append((ticket.sequence, model))
     }
 
     /// Some writes, discards and commits.
@@ -71,6 +79,11 @@ final class SnapshotWorkload {
         device = try DeviceTesting.open(host, checkpointInterval: 40 * blockBytes)
         // What was not committed is gone either way.
         model = committed
+    }
+
+    /// What a commit must hold.
+    func state(_ commit: SequenceNumber) -> [UInt64] {
+        states.last { $0.commit <= commit }?.blocks ?? [UInt64](repeating: 0, count: model.count)
     }
 
     func check() throws {

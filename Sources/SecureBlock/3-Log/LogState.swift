@@ -66,6 +66,8 @@ struct LogState {
     var epochPages: [PagePointer] = []
     var epochsChanged = true
     var retention = Retention()
+    /// A strict policy keeps the best segment from being taken.
+    var isHistoryInTheWay = false
     var sparePerMille: UInt32 = 0
     /// Blocks that the log took in all its life.
     var logBlocks: UInt64 = 0

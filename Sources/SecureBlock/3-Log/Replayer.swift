@@ -4,8 +4,14 @@ final class Replayer {
     let table: SegmentTable
     private let context: VolumeContext
     private let epochIndex: UInt32
+    /// No root before this commit is whole any more: segments that were taken gave up what they held.
+    private(set) var historyHorizon: SequenceNumber
 
-    init(_ context: VolumeContext, epochIndex: UInt32, map: LogicalMap, table: SegmentTable) {
+    init(
+        _ context: VolumeContext, epochIndex: UInt32, map: LogicalMap, table: SegmentTable,
+        historyHorizon: SequenceNumber
+    ) {
+        self.historyHorizon = historyHorizon
         self.context = context
         self.epochIndex = epochIndex
         self.map = map
@@ -46,6 +52,18 @@ final class Replayer {
         table[header.position.segment].lastRecord = header.sequence
     }
 
+    /// The horizon, with what records took that count for nothing themselves.
+    func horizon(after cut: [RecordHeader]) -> SequenceNumber {
+        var horizon = historyHorizon
+        for header in cut {
+            let own = SegmentReference(segment: header.position.segment, generation: header.generation)
+            for reference in [own, header.next] where table[reference.segment].generation != reference.generation {
+                horizon = max(horizon, table.historyEnd(reference.segment))
+            }
+        }
+        return horizon
+    }
+
     private func logicalBlock(_ address: UInt64, _ header: RecordHeader) throws(VolumeError) -> LogicalBlock {
         guard address < map.logicalBlocks else {
             throw .corrupt("record \(header.sequence.rawValue) names a block past the device's end")
@@ -58,6 +76,7 @@ final class Replayer {
         var entry = table[reference.segment]
         guard entry.generation != reference.generation || entry.epochIndex != epochIndex || entry.state != .used
         else { return }
+        historyHorizon = max(historyHorizon, table.historyEnd(reference.segment))
         entry.state = .used
         entry.stream = stream
         entry.generation = reference.generation

@@ -34,6 +34,8 @@ extension SecureDevice {
 
     /// Whether a commit, and the checkpoint that comes with it, are all that `allowance` wants for its next segment.
     func isCommitEnough(for allowance: Allowance) -> Bool {
+        // The best segment's history is within the policy: no commit makes it older.
+        if allowance != .metadata, log.isHistoryInTheWay { return false }
         var wanted = reserved(allowance)
         if allowance != .metadata { wanted -= checkpointReserve }
         return reusableAfterCommit > wanted
@@ -91,9 +93,15 @@ extension SecureDevice {
         if allowance == .data { guard try backSegments() else { throw .noSpace } }
         guard let segment = try backedChoice() else { throw .noSpace }
         var entry = table[segment]
-        if entry.state == .used {
-            log.historyHorizon = max(log.historyHorizon, entry.lastDeath, entry.lastRecord)
+        let end = table.historyEnd(segment)
+        if allowance != .metadata, log.retention.policy.isStrict,
+            let kept = log.retention.kept(now: options.clock(), logBlocks: log.logBlocks), end > kept
+        {
+            log.isHistoryInTheWay = true
+            throw .noSpace
         }
+        log.isHistoryInTheWay = false
+        log.historyHorizon = max(log.historyHorizon, end)
         entry.state = .used
         entry.stream = id
         entry.generation = Generation(entry.generation.rawValue + (Sabotage.isOn(.keepGeneration) ? 0 : 1))

@@ -6,12 +6,15 @@ package final class VolumeContext: Sendable {
     package let keys: VolumeKeys
     package let geometry: Geometry
     package let epochs: EpochTable
+    /// The geometry is an earlier root's: the store may be smaller by now.
+    package let isEarlier: Bool
 
     package init(
         host: any BlockHost, superblock: Superblock, superblockDigest: [UInt8], keys: VolumeKeys,
         geometry: Geometry,
-        epochs: EpochTable
+        epochs: EpochTable, isEarlier: Bool = false
     ) {
+        self.isEarlier = isEarlier
         self.host = host
         self.superblock = superblock
         self.superblockDigest = superblockDigest
@@ -25,10 +28,9 @@ package final class VolumeContext: Sendable {
         let geometry = Geometry(
             segmentBlocks: geometry.segmentBlocks, segmentCount: root.segmentCount,
             logicalBlocks: root.logicalBlocks)
-        guard geometry != self.geometry else { return self }
         return VolumeContext(
             host: host, superblock: superblock, superblockDigest: superblockDigest, keys: keys, geometry: geometry,
-            epochs: epochs)
+            epochs: epochs, isEarlier: true)
     }
 
     package func offset(_ block: PhysicalBlock) -> UInt64 { block.rawValue * UInt64(blockBytes) }

@@ -139,6 +139,8 @@ extension SegmentTable {
             $0.pages -= 1
             $0.pagesDiedAt = max($0.pagesDiedAt, commit)
         }
+        // For the next checkpoint, as this one may have stored the entry: earlier roots need the page where it was.
+        if self[position.segment].lastDeath < commit { self[position.segment].lastDeath = commit }
     }
 
     /// A page of the present table or epoch table is in the segment.

@@ -137,6 +137,13 @@ final class SegmentTable {
         return true
     }
 
+    /// Once the segment is taken into use again, no root before this commit is whole.
+    func historyEnd(_ segment: UInt32) -> SequenceNumber {
+        let entry = self[segment]
+        guard entry.state != .neverUsed else { return SequenceNumber(0) }
+        return max(entry.lastDeath, entry.lastRecord, volatile[Int(segment)].pagesDiedAt)
+    }
+
     /// A stream begins with a segment, or leaves it.
     func setHeld(_ segment: UInt32, _ isHeld: Bool) { change(segment) { $0.isHeld = isHeld } }
     func addReader(_ segment: UInt32) { change(segment) { $0.readers += 1 } }

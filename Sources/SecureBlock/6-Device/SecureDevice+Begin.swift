@@ -29,7 +29,8 @@ extension SecureDevice {
         do {
             if !Sabotage.isOn(.skipRecoveryFlush) { try context.host.flush() }
             let epoch = Epoch(identifier: Sabotage.isOn(.fixedEpoch) ? Tag(low: 7, high: 7) : try Self.randomTag())
-            pruneEpochs(context, state.table)
+            var state = state
+            state.historyHorizon = max(state.historyHorizon, pruneEpochs(context, state.table))
             guard let epochIndex = context.epochs.add(epoch) else {
                 throw VolumeError.corrupt("\(Epoch.maximumCount) epochs are in use")
             }
@@ -63,9 +64,10 @@ extension SecureDevice {
     }
 
     /// Drops epochs that no segment names, and, when the table runs full, those that only history still needs.
-    private static func pruneEpochs(_ context: VolumeContext, _ table: SegmentTable) {
+    /// - Returns: the commit before which no root is whole for want of its epoch.
+    private static func pruneEpochs(_ context: VolumeContext, _ table: SegmentTable) -> SequenceNumber {
         let count = context.epochs.epochs.count
-        guard count >= Epoch.perPage else { return }
+        guard count >= Epoch.perPage else { return SequenceNumber(0) }
         let keepsHistory = count < Epoch.maximumCount / 2
         var used: Set<UInt32> = []
         for segment in 0..<UInt32(table.count) {
@@ -75,6 +77,9 @@ extension SecureDevice {
             }
         }
         context.epochs.prune { used.contains($0) }
+        return (0..<UInt32(table.count)).reduce(SequenceNumber(0)) { horizon, segment in
+            used.contains(table[segment].epochIndex) ? horizon : max(horizon, table.historyEnd(segment))
+        }
     }
 
     private static func randomTag() throws(SealError) -> Tag {

@@ -112,6 +112,7 @@ extension SecureDevice {
         }
         monitor.locked {
             log.rootCopy = Root.Previous(pointer: copy, commit: work.commit.sequence)
+            log.retention.note(Retention.Mark(root))
             work.capture?.take(copy, table, context.geometry)
             if isNewEpochTable { log.epochsChanged = false }
             if snapshotPages != nil { log.retention.isChanged = false }

@@ -29,15 +29,22 @@ extension SecureDevice {
 
         let forward = try RollForward(context, from: newest, anchor: anchored)
         facts.cutRecords = forward.cut.count
-        let (map, table) = try replay(
-            forward.records, on: newest, context,
+        let replayed = try replayed(
+            forward.records, on: newest, context, notesHistory: true,
             rebuilding: options.rebuildsSegmentTable ? unlocked.snapshots.isEmpty : nil)
+        let (map, table) = (replayed.map, replayed.table)
         guard mode == .readWrite else {
             var log = LogState(readingAt: forward.end, root: newest, slots: unlocked.slots)
             log.retention = Retention(newest, unlocked.snapshots)
             return SecureDevice(
                 context: context, mode: mode, options: options, anchor: anchor, facts: facts, map: map,
                 table: table, log: log)
+        }
+        let horizon = replayed.horizon(after: forward.cut)
+        var retention = Retention(newest, unlocked.snapshots)
+        if !retention.policy.isNone {
+            let walk = HistoryWalk(context, newest: newest, bound: forward.end.sequence, horizon: horizon)
+            retention.adopt(retention.policy, try walk.marks())
         }
         // Until both slots are replaced, what either root needs must stay (I7).
         for header in forward.cut where table[header.position.segment].lastRecord < header.sequence {
@@ -52,8 +59,7 @@ extension SecureDevice {
                     ?? (number: 0, commit: newest.commit.sequence)
             },
             rootCopy: forward.rootCopy ?? newest.previous,
-            historyHorizon: newest.historyHorizon,
-            retention: Retention(newest, unlocked.snapshots), sparePerMille: newest.sparePerMille,
+            historyHorizon: horizon, retention: retention, sparePerMille: newest.sparePerMille,
             logBlocks: newest.logBlocks
                 + (forward.records + forward.cut).reduce(0) { $0 + UInt64($1.dataBlocks + 1) },
             // Written without its anchor, a volume still asks for it next time, and the anchor still fits (I12) if what
@@ -95,11 +101,20 @@ extension SecureDevice {
     }
 
     /// The state of the last of `records`, from the root's pages and what the records say.
+    static func replay(_ records: [RecordHeader], on root: Root, _ context: VolumeContext)
+        throws(VolumeError) -> (LogicalMap, SegmentTable)
+    {
+        let replayer = try replayed(records, on: root, context, notesHistory: false)
+        return (replayer.map, replayer.table)
+    }
+
+    /// As ``replay(_:on:_:)``, with what became of history meanwhile.
     ///
     /// - Parameter rebuilding: make the segment table anew; whether snapshots let that be done in part.
-    static func replay(
-        _ records: [RecordHeader], on root: Root, _ context: VolumeContext, rebuilding: Bool? = nil
-    ) throws(VolumeError) -> (LogicalMap, SegmentTable) {
+    static func replayed(
+        _ records: [RecordHeader], on root: Root, _ context: VolumeContext, notesHistory: Bool,
+        rebuilding: Bool? = nil
+    ) throws(VolumeError) -> Replayer {
         let tree = try PageTree.load(
             kind: .mapPage, leafCount: LogicalMap.leafCount(logicalBlocks: root.logicalBlocks), top: root.mapTop,
             context)
@@ -109,11 +124,34 @@ extension SecureDevice {
         } else {
             table = try SegmentTable.load(root.tableTop, context)
         }
+        if notesHistory { try noteDeadPages(of: root, in: table, context) }
         let replayer = Replayer(
             context, epochIndex: root.epochIndex, map: LogicalMap(logicalBlocks: root.logicalBlocks, tree: tree),
-            table: table)
+            table: table, historyHorizon: root.historyHorizon)
         for header in records { try replayer.apply(header) }
-        return (replayer.map, replayer.table)
+        return replayer
+    }
+
+    /// Pages of the segment table that the newest checkpoint replaced died after it had stored where: what the root before
+    /// needs is noted again, so that history is not thought whole where they are overwritten.
+    private static func noteDeadPages(of newest: Root, in table: SegmentTable, _ context: VolumeContext)
+        throws(VolumeError)
+    {
+        guard let previous = newest.previous, let root = try HistoryWalk.read(previous, context) else { return }
+        let view = context.viewing(root)
+        do throws(VolumeError) {
+            let tree = try PageTree.load(
+                kind: .tablePage, leafCount: SegmentTable.pageCount(segments: Int(root.segmentCount)),
+                top: root.tableTop, view)
+            for pointer in tree.pages {
+                guard let position = context.geometry.position(pointer.block) else { continue }
+                table.holdsPage(position.segment, until: newest.commit.sequence)
+            }
+        } catch {
+            // Not whole any more: nothing to keep in mind.
+            guard case .host = error else { return }
+            throw error
+        }
     }
 
     /// Counts the pages of the newest root's segment table and lists, and keeps the segments with those of the older root

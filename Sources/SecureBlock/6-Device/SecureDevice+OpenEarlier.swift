@@ -47,8 +47,7 @@ extension SecureDevice {
         if let entry = unlocked.snapshots.first(where: { $0.commit == target }) {
             return try openSnapshot(entry, unlocked, mode: mode, options)
         }
-        let (root, bound) = try HistoryWalk(unlocked).root(for: target)
-        guard target <= bound, target >= unlocked.newest.historyHorizon else { throw .noSuchCommit(target) }
+        let root = try HistoryWalk(unlocked).root(for: target)
         let forward = try RollForward(unlocked.context.viewing(root), from: root, anchor: nil, target: target)
         return try openCommit(
             root, forward.records, unlocked.context, mode: mode, options, unlocked.facts, unlocked.slots)

@@ -10,9 +10,6 @@ extension SecureDevice {
         monitor.locked { log.retention.snapshots.map(Snapshot.init) }
     }
 
-    /// How much history is to be kept.
-    public var historyPolicy: HistoryPolicy { monitor.locked { log.retention.policy } }
-
     /// Gives the present state, which must be committed, a name; durable on return.
     ///
     /// Takes two checkpoints and no space for data, which stays where it is: from here on what is overwritten or
