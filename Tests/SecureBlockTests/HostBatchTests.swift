@@ -48,8 +48,10 @@ import Testing
             HostRead(offset: UInt64($1 * blockBytes), buffer: read[$0].bytes)
         }
         var told: [Int] = []
-        #expect(throws: HostError.beyondEnd(offset: UInt64(9 * blockBytes))) {
-            try host.read(batch) { told.append($0) }
+        withExtendedLifetime(read) {
+            _ = #expect(throws: HostError.beyondEnd(offset: UInt64(9 * blockBytes))) {
+                try host.read(batch) { told.append($0) }
+            }
         }
         #expect(!told.contains(1))
     }

@@ -3,7 +3,7 @@
 /// Stored in one of two slots, alternately, and once in the log, so that earlier roots stay reachable. In a slot:
 ///
 ///        0  magic    4 bytes  "CMRT"
-///        4  version  u16      1
+///        4  version  u16      2
 ///        6  zero     u16
 ///        8  number   u64      new for every slot write; part of the nonce
 ///       16  epoch    16 bytes
@@ -14,7 +14,7 @@
 /// The payload's fields follow one another as ``write(to:)`` lists them.
 package struct Root: Hashable, Sendable {
     package static let magic: UInt32 = 0x5452_4D43
-    package static let version: UInt16 = 1
+    package static let version: UInt16 = 2
     static let clearBytes = 64
     static let payloadOffset = 80
     package static let payloadBytes = blockBytes - payloadOffset

@@ -49,6 +49,8 @@ extension SecureDevice {
         // Else every commit that enters a segment would let data fill it, until commits find none.
         if allowance == .data, log.streams[index].isForCommits {
             guard reusableNow > reserved(.data) else { throw .noSpace }
+            log.isHistoryInTheWay = table.best().map { isKept(table.historyEnd($0)) } ?? false
+            guard !log.isHistoryInTheWay else { throw .noSpace }
             log.streams[index].isForCommits = false
         }
         if let open = log.streams[index].open, open.room == 0 { try closeOpen(id) }
@@ -70,7 +72,8 @@ extension SecureDevice {
             log.streams[index].at = LogPosition(segment: entered.segment, block: 0)
             log.streams[index].generation = entered.generation
             log.streams[index].next = next
-            log.streams[index].isForCommits = allowance == .metadata && reusableNow < reserved(.data)
+            log.streams[index].isForCommits =
+                allowance == .metadata && (reusableNow < reserved(.data) || log.isHistoryInTheWay)
             if old != entered.segment { table.setHeld(old, false) }
         }
         let stream = log.streams[index]
@@ -94,13 +97,8 @@ extension SecureDevice {
         guard let segment = try backedChoice() else { throw .noSpace }
         var entry = table[segment]
         let end = table.historyEnd(segment)
-        if allowance != .metadata, log.retention.policy.isStrict,
-            let kept = log.retention.kept(now: options.clock(), logBlocks: log.logBlocks), end > kept
-        {
-            log.isHistoryInTheWay = true
-            throw .noSpace
-        }
-        log.isHistoryInTheWay = false
+        log.isHistoryInTheWay = isKept(end)
+        if log.isHistoryInTheWay, allowance != .metadata { throw .noSpace }
         log.historyHorizon = max(log.historyHorizon, end)
         entry.state = .used
         entry.stream = id
@@ -110,6 +108,14 @@ extension SecureDevice {
         log.segmentOrder += 1
         table.taken(segment, order: log.segmentOrder)
         return SegmentReference(segment: segment, generation: entry.generation)
+    }
+
+    /// Whether a strict policy keeps history that ends at `end`.
+    private func isKept(_ end: SequenceNumber) -> Bool {
+        guard log.retention.policy.isStrict,
+            let kept = log.retention.kept(now: options.clock(), logBlocks: log.logBlocks)
+        else { return false }
+        return end > kept
     }
 
     /// Segments that have their space before data may take one: what data must leave to others, so that a host that gives

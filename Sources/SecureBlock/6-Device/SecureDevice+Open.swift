@@ -15,6 +15,14 @@ extension SecureDevice {
         let newest = unlocked.newest
         let anchored = try checkAnchor(anchor, unlocked, mode: mode, options: options)
         var facts = unlocked.facts
+        // What the root bound, not what the host stores now: a removed slot that was put back stays refused.
+        facts.keySlotDigests = newest.keySlotDigests
+        for index in facts.keySlots.indices {
+            let slot = facts.keySlots[index].slot
+            let isBound = unlocked.facts.keySlotDigests[slot] == newest.keySlotDigests[slot]
+            // Nothing opens with it, so nobody may rely on it when another is removed.
+            if !isBound, facts.keySlots[index].state != .empty { facts.keySlots[index].state = .damaged }
+        }
         let context = unlocked.context
 
         if case .readOnlyAt(let target) = mode {
