@@ -33,7 +33,7 @@ public final class UnionFS: FileSystem, @unchecked Sendable {
     static let opaqueName = Array("trusted.overlay.opaque".utf8)
     private static let ownAttributes = Array("trusted.overlay.".utf8)
 
-    /// Removes what a crash left of the union's own names in the root directory of `upper`.
+    /// What a crash left of the union's own names in `upper` stays there, hidden.
     /// - Parameters:
     ///   - upper: takes all changes.
     ///   - lowers: at least one, the uppermost first. Never changed.
