@@ -75,6 +75,30 @@ import Testing
         var contents = host.contents
         contents.write(Int(Layout.keySlot(1)) * blockBytes, UnsafeRawBufferPointer(slot.bytes))
         #expect(!opens(contents, second) && opens(contents, first))
+        // Nor does it come to be bound by somebody else's opening.
+        let again = MemoryBlockHost(contents: contents)
+        let reopened = try DeviceTesting.open(again)
+        try DeviceTesting.write(reopened, 5, 55)
+        try reopened.commit().wait()
+        try reopened.close()
+        #expect(!opens(again.contents, second) && opens(again.contents, first))
+    }
+
+    /// A slot that no root binds does not count as another when the last one would go.
+    @Test func aStraySlotIsNoneToRelyOn() throws {
+        let host = MemoryBlockHost()
+        let device = try prepared(host)
+        let slot = AlignedBuffer(byteCount: blockBytes)
+        slot.bytes.copyBytes(from: try device.context.keys.slot(2, for: second, scrypt: .fast))
+        try device.close()
+        var contents = host.contents
+        contents.write(Int(Layout.keySlot(2)) * blockBytes, UnsafeRawBufferPointer(slot.bytes))
+        let reader = try DeviceTesting.open(MemoryBlockHost(contents: contents), mode: .readOnly)
+        #expect(reader.status.keySlots[2].state == .damaged)
+        let writer = try DeviceTesting.open(MemoryBlockHost(contents: contents))
+        #expect(throws: KeySlotChangeError.lastSlot(0)) { try writer.removeKeySlot(0) }
+        #expect(try writer.addKeySlot(second) == 1)
+        try writer.close()
     }
 
     /// A crash at any host write of adding and removing: what opened before or after still opens.
