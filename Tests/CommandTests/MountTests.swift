@@ -95,9 +95,6 @@ import Testing
             var acknowledged: [String: Data] = [:]
             try Mounted.with(volume, anchor) { mounted throws in
                 let killer = DispatchQueue(label: "killer")
-                killer.asyncAfter(deadline: .now() + .milliseconds(150 * round)) {
-                    _ = Glibc.kill(mounted.process, SIGKILL)
-                }
                 var number: UInt64 = 0
                 while number < 100_000 {
                     let name = "file \(number % 200)"
@@ -105,6 +102,12 @@ import Testing
                     acknowledged[name] = nil
                     do { try writeDurably(data, to: mounted.file(name)) } catch { break }
                     acknowledged[name] = data
+                    // Counted from the first that is acknowledged: on a busy machine that may take a while.
+                    if number == 0 {
+                        killer.asyncAfter(deadline: .now() + .milliseconds(150 * round)) {
+                            _ = Glibc.kill(mounted.process, SIGKILL)
+                        }
+                    }
                     number += 1
                 }
                 killer.sync {}
