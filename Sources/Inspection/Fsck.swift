@@ -56,7 +56,7 @@ public struct Fsck {
     }
 
     /// The filesystem; its data only where the device found damage, so that it is told by path.
-    private func checkFileSystem(_ device: SecureDevice, seeksDamage: Bool, _ report: inout Report) {
+    func checkFileSystem(_ device: any BlockDevice, seeksDamage: Bool, _ report: inout Report) {
         let seeksDamage = seeksDamage || report.findings.contains { $0.part == .data }
         var findings: [Report.Finding] = []
         do throws(EncFSError) {

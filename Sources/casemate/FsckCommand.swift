@@ -3,6 +3,7 @@ import CLinux
 import CommandSupport
 import Inspection
 import SecureBlock
+import VolumeControl
 
 struct FsckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,6 +17,9 @@ struct FsckCommand: ParsableCommand {
             the superblock and of the root, empty key slots, the segment table, segments that could not be cleaned. Blocks that \
             cannot be read stay so and are named by path.
 
+            VOLUME may also be the directory where it is mounted: then the process that serves it checks its last commit, the map, with \
+            --read-data every block, and the filesystem, while programs go on. Space that they give up stays in use meanwhile.
+
             --salvage OUT is for a volume that does not open any more: it rebuilds the newest state it can from the records in the log \
             and writes it to OUT, a new volume with the same passphrase or key file. VOLUME is only read. What is lost reads as \
             an error in OUT and is named by path. Whether it is the newest state only an anchor can tell.
@@ -24,7 +28,7 @@ struct FsckCommand: ParsableCommand {
             volume in use; the message names the class), 16 usage, 32 ended by Control-C.
             """)
 
-    @Argument(help: "The volume's file or block device.", completion: .file())
+    @Argument(help: "The volume's file or block device, or where it is mounted.", completion: .file())
     var volume: String
 
     @OptionGroup var secrets: SecretArguments
@@ -58,10 +62,15 @@ struct FsckCommand: ParsableCommand {
     func run() throws {
         let access = VolumeAccess(path: volume, secrets)
         if let salvage { return try SalvageRun(access, to: salvage, segmentSize, json: json).run() }
-        let host = try access.openHost(`repair` ? .readWrite : .readOnly)
-        defer { host.close() }
+        let place = try access.find(`repair` ? .readWrite : .readOnly)
         // As long as nothing is written, there is nothing to finish.
         _ = casemate_exit_on_interrupt(FsckStatus.cancelled.rawValue, nil)
+        let host: FileBlockHost
+        switch place {
+        case .file(let found): host = found
+        case .mounted(let client): return try ask(client, access)
+        }
+        defer { host.close() }
         let credential = try access.credential()
         let progress = ProgressLine("checking")
         var check = Fsck()
@@ -79,6 +88,15 @@ struct FsckCommand: ParsableCommand {
         progress.finish()
         try Terminal.require(json ? report.json.text : report.text(volume: volume))
         if report.hasErrors { throw ExitCode(FsckStatus.errorsLeft.rawValue) }
+    }
+
+    private func ask(_ client: ControlClient, _ access: VolumeAccess) throws {
+        guard !`repair` else {
+            throw CommandFailure(
+                .inUse, "a volume cannot be repaired while it is mounted", at: volume,
+                advice: "casemate unmount it first.")
+        }
+        try access.ask(client, .check(readsData: readData, json: json), progress: ProgressLine("checking"))
     }
 
     private func runRepair(

@@ -86,7 +86,8 @@ import VFS
 
     private let requests: [ControlRequest] = [
         .info(json: true), .info(json: false), .whereabouts(path: "a/ü", json: true), .keysList, .keysAdd,
-        .keysRemove(slot: 7), .keysChange,
+        .keysRemove(slot: 7), .keysChange, .check(readsData: true, json: false), .snapshotCreate(name: "a b"),
+        .snapshotDelete(name: ""), .snapshotList(json: true),
     ]
 
     @Test func requestsComeBackAsTheyWent() throws {
@@ -117,7 +118,7 @@ import VFS
             var payload = (0..<Int(byte() % 48)).map { _ in byte() }
             // Most of them past the version, so that the fields are reached.
             if payload.count > 2, byte() < 200 { payload.replaceSubrange(0..<2, with: [1, 0]) }
-            if payload.count > 18 { payload[18] %= 9 }
+            if payload.count > 18 { payload[18] %= 13 }
             do {
                 let (request, token) = try ControlRequest.parse(payload)
                 #expect(request.payload(token: token) == payload)
@@ -301,11 +302,16 @@ import VFS
         }
     }
 
-    @Test func oneRequestOfAKindAtATime() throws {
+    @Test(
+        arguments: [
+            (.keysChange, .keysAdd), (.snapshotCreate(name: "a"), .snapshotDelete(name: "b")),
+            (.check(readsData: true, json: false), .check(readsData: false, json: true)),
+        ] as [(ControlRequest, ControlRequest)])
+    func oneRequestOfAKindAtATime(_ held: ControlRequest, _ other: ControlRequest) throws {
         let entered = Signal()
         let release = Signal()
         let service = Service { request, _, _ in
-            if request == .keysChange {
+            if request == held {
                 entered.set()
                 release.wait()
             }
@@ -320,13 +326,15 @@ import VFS
                 try socket.send(.secrets, [])
                 return socket
             }
-            let first = try begin(.keysChange)
+            let first = try begin(held)
             entered.wait()
-            #expect(try refusal(begin(.keysAdd)) == .commandBusy)
-            #expect(try replies(begin(.info(json: false))).frames == [.text, .done])
+            #expect(try refusal(begin(other)) == .commandBusy)
+            for looker in [.info(json: false), .snapshotList(json: true)] as [ControlRequest] {
+                #expect(try replies(begin(looker)).frames == [.text, .done])
+            }
             release.set()
             #expect(try replies(first).frames == [.text, .done])
-            #expect(try replies(begin(.keysAdd)).frames == [.text, .done])
+            #expect(try replies(begin(other)).frames == [.text, .done])
         }
     }
 

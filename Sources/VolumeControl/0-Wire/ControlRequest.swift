@@ -10,14 +10,21 @@ package enum ControlRequest: Hashable, Sendable {
     case keysRemove(slot: Int)
     /// Secrets: the one to replace, the new one.
     case keysChange
+    /// Checks the last commit, without changing anything.
+    case check(readsData: Bool, json: Bool)
+    case snapshotCreate(name: String)
+    case snapshotDelete(name: String)
+    case snapshotList(json: Bool)
 
     /// Requests of one lane run one at a time; lookers-on of any number.
-    package enum Lane: Hashable, Sendable { case looking, keys }
+    package enum Lane: Hashable, Sendable { case looking, keys, snapshots, checking }
 
     package var lane: Lane {
         switch self {
-        case .info, .whereabouts, .keysList: .looking
+        case .info, .whereabouts, .keysList, .snapshotList: .looking
         case .keysAdd, .keysRemove, .keysChange: .keys
+        case .snapshotCreate, .snapshotDelete: .snapshots
+        case .check: .checking
         }
     }
 
@@ -28,6 +35,10 @@ package enum ControlRequest: Hashable, Sendable {
         case keysAdd = 4
         case keysRemove = 5
         case keysChange = 6
+        case check = 7
+        case snapshotCreate = 8
+        case snapshotDelete = 9
+        case snapshotList = 10
     }
 }
 
@@ -57,6 +68,19 @@ extension ControlRequest {
             verb(.keysRemove)
             fields.u8(UInt8(clamping: slot))
         case .keysChange: verb(.keysChange)
+        case .check(let readsData, let json):
+            verb(.check)
+            fields.flag(readsData)
+            fields.flag(json)
+        case .snapshotCreate(let name):
+            verb(.snapshotCreate)
+            fields.text(name)
+        case .snapshotDelete(let name):
+            verb(.snapshotDelete)
+            fields.text(name)
+        case .snapshotList(let json):
+            verb(.snapshotList)
+            fields.flag(json)
         }
         return fields.bytes
     }
@@ -77,6 +101,10 @@ extension ControlRequest {
         case .keysAdd: request = .keysAdd
         case .keysRemove: request = .keysRemove(slot: Int(try fields.u8()))
         case .keysChange: request = .keysChange
+        case .check: request = .check(readsData: try fields.flag(), json: try fields.flag())
+        case .snapshotCreate: request = .snapshotCreate(name: try fields.text())
+        case .snapshotDelete: request = .snapshotDelete(name: try fields.text())
+        case .snapshotList: request = .snapshotList(json: try fields.flag())
         }
         try fields.finish()
         return (request, token)

@@ -40,6 +40,10 @@ package final class MountedVolume: ControlService {
             let (old, new) = try proven(credentials, isNewGiven: true)
             guard let new else { throw Self.secretsMissing }
             return ControlResult(try editor.replace(old, by: new))
+        case .check(let readsData, let json): return try check(readsData: readsData, json: json, job)
+        case .snapshotCreate(let name): return ControlResult(try createSnapshot(name))
+        case .snapshotDelete(let name): return ControlResult(try deleteSnapshot(name))
+        case .snapshotList(let json): return ControlResult(listSnapshots(json: json))
         }
     }
 
