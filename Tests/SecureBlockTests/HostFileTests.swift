@@ -161,14 +161,15 @@ import Testing
 
     @Test func spaceIsFilledWhereCommitsAreFrequent() {
         let tempo = CommitTempo()
-        #expect(tempo.takeIsFrequent(), "nothing known yet")
+        #expect(tempo.takeIsFrequent() == nil, "nothing known yet")
         tempo.note(bytes: 8192, isCommit: true)
-        #expect(tempo.takeIsFrequent())
+        #expect(tempo.takeIsFrequent() == true)
+        #expect(tempo.takeIsFrequent() == nil, "nothing since")
         tempo.note(bytes: 64 << 20, isCommit: false)
-        #expect(!tempo.takeIsFrequent())
+        #expect(tempo.takeIsFrequent() == false)
         tempo.note(bytes: 64 << 20, isCommit: false)
         tempo.note(bytes: 0, isCommit: true)
-        #expect(!tempo.takeIsFrequent())
+        #expect(tempo.takeIsFrequent() == false)
     }
 
     @Test func readersDoNotWrite() throws {

@@ -64,7 +64,16 @@ struct Superblock: Equatable, Sendable {
     /// Blocks of the reserve for a filesystem of `blocks`: 0.5 %, at least 1 MiB.
     static func reserveBlocks(_ blocks: UInt64) -> UInt64 { max(256, blocks / 200) }
 
-    static func == (left: Superblock, right: Superblock) -> Bool { left.stored == right.stored }
+    static func == (left: Superblock, right: Superblock) -> Bool {
+        (left.root, left.rootLevel, left.nextInode, left.nextSequence, left.freeBlocks, left.inodes)
+            == (right.root, right.rootLevel, right.nextInode, right.nextSequence, right.freeBlocks, right.inodes)
+            && (left.commits, left.blocks, left.reserveStart, left.madeSeconds)
+                == (right.commits, right.blocks, right.reserveStart, right.madeSeconds)
+            && (left.compatible, left.readOnlyCompatible, left.incompatible)
+                == (right.compatible, right.readOnlyCompatible, right.incompatible)
+            && left.nodeBytes == right.nodeBytes && left.identity == right.identity
+            && left.nameHash == right.nameHash
+    }
 }
 
 extension Superblock {

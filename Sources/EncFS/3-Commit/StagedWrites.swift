@@ -5,14 +5,14 @@ struct StagedWrites: ~Copyable {
     private static let limitBytes = 1 << 20
 
     private let device: any BlockDevice
-    // SAFETY: owned by this value, `limitBytes` long; `filled` never exceeds it.
-    private let buffer: UnsafeMutableRawBufferPointer
+    // SAFETY: owned by this value, `limitBytes` long once there is anything to stage; `filled` never exceeds it. Most
+    // commits of an overwrite stage nothing.
+    private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     private var first: UInt64 = 0
     private var filled = 0
 
     init(_ device: any BlockDevice) {
         self.device = device
-        buffer = .allocate(byteCount: Self.limitBytes, alignment: blockBytes)
     }
 
     deinit { buffer.deallocate() }
@@ -24,6 +24,7 @@ struct StagedWrites: ~Copyable {
             try flush()
         }
         if filled == 0 { first = block }
+        if buffer.isEmpty { buffer = .allocate(byteCount: Self.limitBytes, alignment: blockBytes) }
         UnsafeMutableRawBufferPointer(rebasing: buffer[filled..<filled + bytes.count]).copyMemory(from: bytes)
         filled += bytes.count
     }

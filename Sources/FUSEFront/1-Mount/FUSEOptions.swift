@@ -1,3 +1,5 @@
+import Glibc
+
 /// How a filesystem is mounted: what `-o` of FUSE programs says, checked.
 public struct FUSEOptions: Sendable, Hashable {
     public enum Audience: Sendable, Hashable {
@@ -35,4 +37,7 @@ public struct FUSEOptions: Sendable, Hashable {
     public var handlesSignals = true
 
     public init() {}
+
+    /// How many threads serve.
+    var threadCount: Int { threads ?? min(16, max(4, 2 * Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))) }
 }

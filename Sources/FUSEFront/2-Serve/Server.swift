@@ -46,7 +46,7 @@ final class Server: Sendable {
         self.closing = closing
         traits = filesystem.traits
         nodes = NodeMapping(root: filesystem.root)
-        committer = try Committer()
+        committer = try Committer(threads: options.threadCount)
         attributeSeconds = traits.ownsState ? 86_400 : 1
         entrySeconds = attributeSeconds
     }

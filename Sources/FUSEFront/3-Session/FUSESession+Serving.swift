@@ -22,7 +22,7 @@ extension FUSESession {
         defer { if server.options.handlesSignals { casemate_unwatch_end_signals(stopEvent.descriptor) } }
 
         let group = WorkerGroup(self, interrupt)
-        do throws(FUSEError) { try group.start(threadCount) } catch {
+        do throws(FUSEError) { try group.start(server.options.threadCount) } catch {
             abandon(group)
             return error
         }
@@ -30,10 +30,6 @@ extension FUSESession {
         if stopped, !ended { takeDown(group) }
         group.join()
         return group.failure
-    }
-
-    private var threadCount: Int {
-        server.options.threads ?? min(16, max(4, 2 * Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
     }
 
     /// Unmounts while the threads go on serving, so that what the kernel still has to write arrives.

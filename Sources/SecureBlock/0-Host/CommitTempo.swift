@@ -14,9 +14,9 @@ final class CommitTempo: Sendable {
         if isCommit { commits.wrappingAdd(1, ordering: .relaxed) }
     }
 
-    /// Whether commits were frequent since this was last asked; before anything was written, they are taken to be.
-    func takeIsFrequent() -> Bool {
+    /// Whether commits were frequent since this was last asked; `nil` when nothing was written.
+    func takeIsFrequent() -> Bool? {
         let bytes = bytes.exchange(0, ordering: .relaxed), commits = commits.exchange(0, ordering: .relaxed)
-        return bytes == 0 || bytes / Self.frequentBytes < commits
+        return bytes == 0 && commits == 0 ? nil : bytes / Self.frequentBytes < commits
     }
 }

@@ -112,13 +112,15 @@ public final class FileBlockHost: BlockHost {
     /// zeros beforehand 1.0. Filling has its price when data streams: 1 MiB writes run at 0.7 of the speed into
     /// allocated space, and the zeros themselves are as many bytes again. The two meet at about 100 KiB between
     /// commits. So the range is filled when the commits since the last allocation were closer than that, and only
-    /// allocated otherwise.
+    /// allocated otherwise. When nothing was written yet, at opening, only the beginning is filled: whoever opens waits.
     public func allocate(offset: UInt64, byteCount: UInt64) throws(HostError) {
         try calls.enter()
         defer { calls.leave() }
         let isFresh = file.isUnwritten(offset, byteCount)
         try file.allocate(offset, byteCount)
-        if file.isDirect, isFresh, tempo.takeIsFrequent() { try fill(offset, byteCount) }
+        guard file.isDirect, isFresh else { return }
+        let isFrequent = tempo.takeIsFrequent()
+        if isFrequent != false { try fill(offset, isFrequent == nil ? min(byteCount, Self.firstFill) : byteCount) }
     }
 
     public func punch(offset: UInt64, byteCount: UInt64) throws(HostError) {
@@ -132,6 +134,9 @@ public final class FileBlockHost: BlockHost {
         writer?.stop()
         file.close()
     }
+
+    /// Filled of a range that is allocated before commits show how often they come: 64 commits of one block.
+    private static let firstFill: UInt64 = 512 << 10
 
     /// Writes zeros over a range that holds nothing.
     private func fill(_ offset: UInt64, _ byteCount: UInt64) throws(HostError) {

@@ -36,6 +36,8 @@ final class SegmentTable {
         /// A root needs what is in it that neither counts nor records tell of, until both slots have this commit.
         var neededUntil = SequenceNumber(0)
         var keep: Keep = []
+        /// Nothing more is written to it in this use.
+        var isSettled: Bool { !isHeld && recordsInMemory == 0 }
 
         // Its place in the structures of `SegmentTable+Reuse` and `SegmentTable+Victims`.
         var phase = Phase.busy

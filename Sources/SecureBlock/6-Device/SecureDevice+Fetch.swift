@@ -80,7 +80,9 @@ private struct Fetch {
 
     /// - Throws: the failure of the first block, in the order of the range, that has one.
     mutating func run() throws(DeviceError) {
-        if !batch.isEmpty {
+        let isSmall = runs.reduce(0) { $0 + $1.count } <= ReadAhead.smallBlocks
+        if isSmall { takeReadAhead() }
+        if !batch.isEmpty, !(isSmall && readAhead()) {
             do throws(HostError) {
                 try device.context.host.read(batch) { arrived($0) }
             } catch {
@@ -89,6 +91,74 @@ private struct Fetch {
         }
         for run in runs where run.record != nil { openFromMemory(run) }
         if let failure { throw failure.error }
+    }
+
+    /// Where a piece of the batch lies, and in which use of its segment.
+    private func place(_ index: Int) -> (block: PhysicalBlock, generation: Generation) {
+        switch pieces[index] {
+        case .header(let block):
+            return (block, runs[headers[block]?.run ?? 0].generation)
+        case .part(let run, let start, _):
+            return (PhysicalBlock(runs[run].block.rawValue + UInt64(start)), runs[run].generation)
+        }
+    }
+
+    /// Takes what was read ahead out of the batch.
+    private mutating func takeReadAhead() {
+        let taken = batch.indices.filter { index in
+            let (block, generation) = place(index)
+            return device.readAhead.copy(block, generation, into: batch[index].buffer)
+        }
+        guard !taken.isEmpty else { return }
+        for index in taken { arrived(index) }
+        for index in taken.reversed() {
+            batch.remove(at: index)
+            pieces.remove(at: index)
+        }
+    }
+
+    /// Reads the batch and a window behind its first block, if this read goes on where others ended.
+    /// - Returns: `false` when all of the batch is still to be read.
+    private mutating func readAhead() -> Bool {
+        guard
+            let index = pieces.indices.first(where: { index in
+                if case .part(let run, _, _) = pieces[index] { runs[run].isSettled } else { false }
+            })
+        else { return false }
+        let (first, generation) = place(index)
+        let geometry = device.context.geometry
+        guard let position = geometry.position(first) else { return false }
+        let count = min(ReadAhead.windowBlocks, geometry.segmentBlocks - Int(position.block))
+        guard device.readAhead.follow(first, count: batch[index].buffer.count / blockBytes, window: count) else {
+            return false
+        }
+        let window = device.readAhead.takeBuffer()
+        // A header may lie far ahead of its block: what is outside the window is read beside it.
+        let isInside = batch.indices.map { index in
+            let block = place(index).block
+            return block >= first
+                && block.rawValue + UInt64(batch[index].buffer.count / blockBytes) <= first.rawValue + UInt64(count)
+                && place(index).generation == generation
+        }
+        let outside = batch.indices.filter { !isInside[$0] }
+        let reads =
+            [HostRead(offset: device.context.offset(first), buffer: window.slice(0, count * blockBytes))]
+            + outside.map { batch[$0] }
+        do throws(HostError) {
+            // Complete before anything is opened: should the window fail, the batch is read as if there were none.
+            try device.context.host.read(reads) { _ in }
+        } catch {
+            device.readAhead.giveBack(window)
+            return false
+        }
+        for index in batch.indices where isInside[index] {
+            let skip = Int(place(index).block.rawValue - first.rawValue) * blockBytes
+            batch[index].buffer.copyMemory(
+                from: UnsafeRawBufferPointer(window.slice(skip, batch[index].buffer.count)))
+        }
+        device.readAhead.insert(first, count: count, generation, window)
+        for index in batch.indices { arrived(index) }
+        return true
     }
 
     private mutating func note(_ block: LogicalBlock, _ error: DeviceError) {

@@ -11,6 +11,8 @@ extension SecureDevice {
         var segment: UInt32
         var generation: Generation
         var epochIndex: UInt32
+        /// No stream writes the segment any more, and all of it is on the host.
+        var isSettled: Bool
         /// The record, while it is still in memory.
         var record: RecordBuffer?
         var header: PhysicalBlock { PhysicalBlock(block.rawValue - 1 - UInt64(slot)) }
@@ -78,7 +80,7 @@ extension SecureDevice {
             let run = Run(
                 start: index, count: 1, block: entry.block, slot: entry.slot, segment: position.segment,
                 generation: segment.generation, epochIndex: segment.epochIndex,
-                record: recordInMemory(position))
+                isSettled: table[volatile: position.segment].isSettled, record: recordInMemory(position))
             table.addReader(position.segment)
             run.record?.readers += 1
             runs.append(run)

@@ -20,6 +20,7 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
     let anchor: (any Anchor)?
     let monitor = DeviceMonitor()
     let tagCache: TagCache
+    let readAhead = ReadAhead()
     /// What is true of an opened volume for as long as it is open.
     let facts: OpenFacts
 
