@@ -50,6 +50,15 @@ public struct VolumeSummary: Sendable {
         return warnings
     }
 
+    private var amplification: String {
+        let counters = status.counters
+        guard let ratio = counters.writeAmplification else { return "nothing written" }
+        let tenths = UInt64((ratio * 10).rounded())
+        return
+            "\(counters.clientBlocks) blocks written, \(counters.logBlocks) to the host, \(counters.relocatedBlocks) of "
+            + "them moved by the cleaner: write amplification \(tenths / 10).\(tenths % 10)"
+    }
+
     private var usedPermille: UInt64 {
         let blocks = status.logicalBytes / UInt64(blockBytes)
         return blocks == 0 ? 0 : status.liveBlocks * 1000 / blocks
@@ -78,6 +87,7 @@ public struct VolumeSummary: Sendable {
                     + "\(ByteCount(bytes: UInt64(status.segmentBytes))), \(status.neverUsedSegments) never used, "
                     + "\(status.reusableSegments) reusable"
             ),
+            ("since it was opened", amplification),
             ("behind it", bytesBehind == 0 ? "nothing" : "\(bytesBehind) bytes that are no part of the volume"),
             ("transport", status.transport),
             ("commit", "\(status.commit.rawValue), durable to \(status.durable.rawValue)"),

@@ -28,8 +28,8 @@ struct CreateCommand: ParsableCommand {
 
     @Option(
         name: .customLong("segment-size"),
-        help: "The unit of writing and reuse, a power of two; smaller for tiny volumes, larger for huge ones.")
-    var segmentSize = ByteCount(bytes: 4 << 20)
+        help: "The unit of writing and reuse, a power of two; 4M, and more beyond 1T, unless given.")
+    var segmentSize: ByteCount?
 
     @Option(help: "Room beyond the size for the log to work in, in percent of it.")
     var spare = 10
@@ -56,9 +56,11 @@ struct CreateCommand: ParsableCommand {
         guard size.bytes >= 2 << 20, size.bytes % UInt64(blockBytes) == 0 else {
             throw ValidationError("--size is a multiple of 4096 bytes, and at least 2M.")
         }
-        guard segmentSize.bytes >= 64 << 10, segmentSize.bytes <= 64 << 20,
-            segmentSize.bytes & (segmentSize.bytes - 1) == 0
-        else { throw ValidationError("--segment-size is a power of two from 64K to 64M.") }
+        if let bytes = segmentSize?.bytes {
+            guard bytes >= 64 << 10, bytes <= 64 << 20, bytes & (bytes - 1) == 0 else {
+                throw ValidationError("--segment-size is a power of two from 64K to 64M.")
+            }
+        }
         guard (1...1000).contains(spare) else { throw ValidationError("--spare is between 1 and 1000 percent.") }
     }
 
@@ -69,7 +71,7 @@ struct CreateCommand: ParsableCommand {
         do {
             let credential = try access.credential(twice: true)
             var options = VolumeOptions(logicalBytes: size.bytes)
-            options.segmentBytes = Int(segmentSize.bytes)
+            options.segmentBytes = segmentSize.map { Int($0.bytes) }
             options.sparePerMille = spare * 10
             options.history = keepHistory
             if let cipher { options.cipher = cipher }

@@ -111,6 +111,37 @@ import Testing
         try again.close()
     }
 
+    /// A host that was full and has room again is noticed by asking, not by reopening.
+    @Test(arguments: [false, true])
+    func roomMadeOnTheHostIsNoticed(background: Bool) throws {
+        let host = CrashHost()
+        try DeviceTesting.create(host, blocks: 64)
+        let device = try DeviceTesting.open(host, background: background)
+        host.fail(.allocate, times: .max, with: .noSpace)
+        var isRefused = false
+        for step: UInt64 in 0..<2000 where !isRefused {
+            do { try DeviceTesting.write(device, step % 64, step + 1) } catch let error as DeviceError {
+                #expect(error == .noSpace || error == .commitRequired)
+                isRefused = device.monitor.locked { device.log.hostIsFull }
+                try device.commit().wait()
+            }
+        }
+        #expect(isRefused)
+        host.clearFaults()
+        for step: UInt64 in 0..<200 {
+            do { try DeviceTesting.write(device, step % 64, step + 1) } catch let error as DeviceError {
+                // Overwritten blocks that no commit covers are the only thing left to be short of.
+                #expect(error == .commitRequired)
+                try device.commit().wait()
+                try DeviceTesting.write(device, step % 64, step + 1)
+            }
+        }
+        #expect(!device.monitor.locked { device.log.hostIsFull })
+        try device.commit().wait()
+        try device.checkInvariants()
+        try device.close()
+    }
+
     /// Every host call of a workload fails once: an error or success, and what reopens is a committed state.
     @Test(arguments: [SimCall.write, .flush, .allocate, .read])
     func everyCallFailsOnce(call: SimCall) throws {

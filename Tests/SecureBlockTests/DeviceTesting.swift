@@ -32,12 +32,14 @@ enum DeviceTesting {
 
     static func open(
         _ host: any BlockHost, anchor: (any Anchor)? = nil, mode: OpenMode = .readWrite,
-        checkpointInterval: Int? = nil, background: Bool = false, anchorPolicy: AnchorPolicy? = nil
+        checkpointInterval: Int? = nil, background: Bool = false, anchorPolicy: AnchorPolicy? = nil,
+        mapCacheBytes: Int? = nil
     ) throws -> SecureDevice {
         var options = DeviceOptions()
         options.anchorPolicy = anchorPolicy
         options.maintenance = background ? .background : .inline
         options.checkpointIntervalBytes = checkpointInterval
+        if let mapCacheBytes { options.mapCacheBytes = mapCacheBytes }
         return try SecureDevice.open(host, credential: keyFile(), anchor: anchor, mode: mode, options: options)
     }
 

@@ -58,8 +58,9 @@ struct SalvageSubject {
         let reader = try DeviceTesting.open(
             MemoryBlockHost(contents: image), anchor: MemoryAnchor(self.anchor), mode: .readOnly)
         for block in 0..<Self.blocks {
-            try reader.loadMap(LogicalBlock(block), count: 1)
+            try reader.lockWithMap(LogicalBlock(block), count: 1)
             let entry = reader.map.entry(LogicalBlock(block))
+            reader.monitor.unlock()
             if entry.isMapped { places[block] = (entry.header.rawValue, entry.block.rawValue) }
         }
         try reader.close()

@@ -92,5 +92,12 @@ public struct DeviceCounters: Sendable, Hashable {
     public var flushes: UInt64 = 0
     public var commits: UInt64 = 0
     public var checkpoints: UInt64 = 0
+    /// Segments that the cleaner emptied.
+    public var cleanedSegments: UInt64 = 0
     public init() {}
+
+    /// Blocks that went to the host for each block that clients wrote; `nil` before the first.
+    public var writeAmplification: Double? {
+        clientBlocks == 0 ? nil : Double(logBlocks) / Double(clientBlocks)
+    }
 }

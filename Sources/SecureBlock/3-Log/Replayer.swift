@@ -96,12 +96,39 @@ final class Replayer {
     }
 
     private func load(_ block: LogicalBlock) throws(VolumeError) {
-        guard let leaf = map.missingLeaf(block, count: 1) else { return }
-        let buffer = try context.page(map.tree.leaf(leaf), BlockAssociation(.mapPage, address: UInt64(leaf)))
-        let page = LeafPage(bytes: UnsafeRawBufferPointer(buffer.bytes))
-        guard context.geometry.isPlausible(page) else {
-            throw .corrupt("map page \(leaf) points outside the volume")
+        while let (page, pointer) = map.missing(block, count: 1) {
+            try install(page, pointer, try context.page(pointer, page.association))
         }
-        map.install(leaf: leaf, page)
+    }
+
+    private func install(_ page: LogicalMap.Page, _ pointer: PagePointer, _ buffer: AlignedBuffer)
+        throws(VolumeError)
+    {
+        guard map.install(page, at: pointer, UnsafeRawBufferPointer(buffer.bytes), context.geometry) else {
+            throw .corrupt("map page \(page.index) of level \(page.level) points outside the volume")
+        }
+    }
+
+    /// Reads the pages that `records` will ask for, many at a time, as far as they fit into memory.
+    func prefetch(_ records: [RecordHeader]) throws(VolumeError) {
+        var leaves: Set<Int> = []
+        for header in records {
+            for entry in header.entries where entry.kind == .data || entry.kind == .relocation {
+                guard entry.address < map.logicalBlocks, leaves.count < map.cache.limitPages / 2 else { continue }
+                leaves.insert(map.leafIndex(LogicalBlock(entry.address)))
+            }
+        }
+        // One round for each level.
+        for _ in map.counts {
+            var wanted: [LogicalMap.Page: PagePointer] = [:]
+            for leaf in leaves {
+                if let (page, pointer) = map.missing(LogicalMap.Page(0, leaf)) { wanted[page] = pointer }
+            }
+            let pages = wanted.sorted { $0.key < $1.key }
+            try context.forEachPage(pages.map { ($0.value, $0.key.association) }) {
+                index, buffer throws(VolumeError) in
+                try install(pages[index].key, pages[index].value, buffer)
+            }
+        }
     }
 }

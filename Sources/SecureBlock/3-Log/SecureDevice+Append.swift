@@ -26,9 +26,8 @@ extension SecureDevice {
     /// changes a page with every block.
     var checkpointReserve: Int {
         let segmentBlocks = context.geometry.segmentBlocks, record = context.geometry.recordBlocks
-        var pages = map.dirtyCount + table.dirtyCount
-        if let checkpoint { pages += checkpoint.mapPages.count + table.frozenCount }
-        pages += min(pages, map.tree.interiorCount + table.tree.interiorCount)
+        var pages = map.heldPages + table.dirtyCount + table.frozenCount
+        pages += min(pages, map.interiorCount + table.tree.interiorCount)
         return pages / (segmentBlocks - (segmentBlocks + record - 1) / record)
     }
 
@@ -48,6 +47,7 @@ extension SecureDevice {
         let index = Int(id.rawValue)
         // Else every commit that enters a segment would let data fill it, until commits find none.
         if allowance == .data, log.streams[index].isForCommits {
+            try askFullHost()
             guard reusableNow > reserved(.data) else { throw .noSpace }
             log.isHistoryInTheWay = table.best().map { isKept(table.historyEnd($0)) } ?? false
             guard !log.isHistoryInTheWay else { throw .noSpace }
@@ -92,6 +92,11 @@ extension SecureDevice {
             cleaningIsDue = true
             monitor.signalWork()
         }
+        if maintenance != nil, wantsBacking {
+            backingIsDue = true
+            monitor.signalWork()
+        }
+        try askFullHost()
         guard reusableNow > reserved(allowance) else { throw .noSpace }
         if allowance == .data { guard try backSegments() else { throw .noSpace } }
         guard let segment = try backedChoice() else { throw .noSpace }
@@ -108,6 +113,11 @@ extension SecureDevice {
         log.segmentOrder += 1
         table.taken(segment, order: log.segmentOrder)
         return SegmentReference(segment: segment, generation: entry.generation)
+    }
+
+    /// Room made on the host's disk is noticed by asking.
+    private func askFullHost() throws(DeviceError) {
+        if log.hostIsFull, let segment = table.bestUnbacked() { _ = try back(segment) }
     }
 
     /// Whether a strict policy keeps history that ends at `end`.
@@ -132,6 +142,38 @@ extension SecureDevice {
         return true
     }
 
+    /// Whether so few segments have their space that more should get it before a writer must wait for it. Monitor held.
+    private var wantsBacking: Bool {
+        !log.hostIsFull && table.reusableBacked <= backedReserve + 4 && table.bestUnbacked() != nil
+    }
+
+    /// Gets space for segments while nobody waits for it, a segment at a time. Call without the monitor.
+    func backAhead() throws(DeviceError) {
+        while true {
+            // As a reader, so that nobody takes the segment meanwhile.
+            let segment = monitor.locked { () -> UInt32? in
+                guard latch == nil, !maintenanceStops, wantsBacking, let segment = table.bestUnbacked() else {
+                    backingIsDue = false
+                    return nil
+                }
+                table.addReader(segment)
+                return segment
+            }
+            guard let segment else { return }
+            var failure: HostError?
+            do throws(HostError) { try allocate(segment) } catch { failure = error }
+            try monitor.locked { () throws(DeviceError) in
+                table.removeReader(segment)
+                _ = try settleBacking(segment, failure)
+            }
+        }
+    }
+
+    private func allocate(_ segment: UInt32) throws(HostError) {
+        let first = context.geometry.physical(LogPosition(segment: segment, block: 0))
+        try context.host.allocate(offset: context.offset(first), byteCount: UInt64(context.geometry.segmentBytes))
+    }
+
     /// The best segment, once it has space; where the host has none, the best of those that do.
     private func backedChoice() throws(DeviceError) -> UInt32? {
         guard let best = table.best() else { return nil }
@@ -141,21 +183,24 @@ extension SecureDevice {
 
     /// - Returns: `false` when the host has no space for the segment.
     private func back(_ segment: UInt32) throws(DeviceError) -> Bool {
-        let first = context.geometry.physical(LogPosition(segment: segment, block: 0))
-        do throws(HostError) {
-            try context.host.allocate(
-                offset: context.offset(first), byteCount: UInt64(context.geometry.segmentBytes))
+        var failure: HostError?
+        do throws(HostError) { try allocate(segment) } catch { failure = error }
+        return try settleBacking(segment, failure)
+    }
+
+    /// The host has been asked for the segment's space. Monitor held.
+    private func settleBacking(_ segment: UInt32, _ failure: HostError?) throws(DeviceError) -> Bool {
+        guard let failure else {
             table.setBacked(segment)
             log.hostIsFull = false
             return true
-        } catch {
-            guard error == .noSpace else {
-                setLatch("allocating segment \(segment): \(error)")
-                throw .latched("allocating segment \(segment): \(error)")
-            }
-            log.hostIsFull = true
-            return false
         }
+        guard failure == .noSpace else {
+            setLatch("allocating segment \(segment): \(failure)")
+            throw .latched("allocating segment \(segment): \(failure)")
+        }
+        log.hostIsFull = true
+        return false
     }
 
     /// Ends the stream's open record: it is sealed as soon as all its slots are published.
@@ -244,6 +289,7 @@ extension SecureDevice {
             lose(record.replaced[slot], sequence)
         case .relocation:
             let block = LogicalBlock(entry.address)
+            defer { map.unpin(block) }
             if map.entry(block) == record.replaced[slot] {
                 map.set(block, own)
                 table.gainLive(record.base.segment)

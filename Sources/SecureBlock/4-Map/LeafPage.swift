@@ -2,10 +2,12 @@
 final class LeafPage {
     // SAFETY: owned by this object; every index is checked by the tree against `MapEntry.perPage`.
     let words: UnsafeMutablePointer<UInt64>
-    /// Changed since the last checkpoint froze.
-    var isDirty = false
-    /// The running checkpoint still has to write it as it is: change a copy instead.
-    var isFrozen = false
+    /// The freeze that its last change came before; see ``LogicalMap/freeze()``.
+    var version: UInt32 = 0
+    /// The running checkpoint has written it: it may be changed in place again.
+    var isWritten = false
+    /// Asked for since the cache last looked.
+    var wasUsed = true
 
     init() {
         words = .allocate(capacity: MapEntry.perPage)
@@ -15,7 +17,6 @@ final class LeafPage {
     init(copying page: LeafPage) {
         words = .allocate(capacity: MapEntry.perPage)
         words.initialize(from: page.words, count: MapEntry.perPage)
-        isDirty = page.isDirty
     }
 
     init(bytes: UnsafeRawBufferPointer) {

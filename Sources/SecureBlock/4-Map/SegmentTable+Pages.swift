@@ -53,6 +53,16 @@ extension SegmentTable {
         if pages.isFrozen { pages.snapshots[page] = range(ofPage: page).map { entries[$0] } }
     }
 
+    /// Has the next checkpoint write a page of the table's tree again, elsewhere, if it stands at `place` now.
+    func touch(page: Int, level: Int, at place: PhysicalBlock) {
+        guard level < tree.levels.count, page < tree.levels[level].count, tree.levels[level][page].block == place
+        else { return }
+        // Any leaf below makes its parents be written.
+        let span = (0..<level).reduce(1) { span, _ in span * PagePointer.perPage }
+        let below = page * span..<min((page + 1) * span, tree.leaves.count)
+        if let leaf = below.first(where: { tree.leaf($0).exists }) { touch(page: leaf) }
+    }
+
     /// Fixes the table as it is now for a checkpoint.
     func freeze() {
         precondition(!pages.isFrozen, "one checkpoint at a time")

@@ -50,7 +50,7 @@ extension SecureDevice {
     /// The segment to clean next, if it is worth it. Monitor held.
     private func chooseVictim() -> UInt32? {
         let usable = context.geometry.segmentBlocks - 1
-        if let victim = table.pageVictim() { return victim }
+        if !map.wantsCheckpoint, let victim = table.pageVictim() { return victim }
         guard let victim = table.emptiestVictim(), table.load(victim) < usable - usable / 16 else { return nil }
         return victim
     }
@@ -94,6 +94,7 @@ extension SecureDevice {
         }
         try monitor.locked { () throws(DeviceError) in
             try closeOpen(.clean)
+            log.counters.cleanedSegments += 1
             // What lives here yet was overwritten by records that are not sealed, waits for a checkpoint, or cannot be
             // read. The latter stays, for its readers to hear of, and keeps its segment from being chosen for ever.
             if table.load(segment) > 0 {
@@ -129,8 +130,14 @@ extension SecureDevice {
         let logical = LogicalBlock(recordEntry.address)
         guard logical.rawValue < logicalBlockCount else { return }
         let source = MapEntry(block: context.geometry.physical(position), slot: slot)
-        try loadMap(logical, count: 1)
-        guard monitor.locked({ map.entry(logical) }) == source else { return }
+        try lockWithMap(logical, count: 1)
+        let isCurrent = map.entry(logical) == source
+        // Until the record is sealed, which looks again.
+        if isCurrent { map.pin(logical) }
+        monitor.unlock()
+        guard isCurrent else { return }
+        var isReserved = false
+        defer { if !isReserved { monitor.locked { map.unpin(logical) } } }
         let association = BlockAssociation(.relocation, address: logical.rawValue)
         let isAuthentic: Bool
         do {
@@ -149,6 +156,7 @@ extension SecureDevice {
             let slots = try reserve(.clean, 1, .cleaning)
             return (slots.record, slots.slot)
         }
+        isReserved = true
         let tag: Tag
         do {
             guard let newKey = try context.epochs.key(record.epochIndex),
@@ -174,9 +182,15 @@ extension SecureDevice {
         let place = context.geometry.physical(position)
         let level = Int(recordEntry.association.level)
         guard let number = Int(exactly: recordEntry.address) else { return }
-        var leafToLoad: Int?
+        if recordEntry.kind == .mapPage {
+            guard level < map.counts.count, number < map.counts[level] else { return }
+            let page = LogicalMap.Page(level, number)
+            try lockWithMap(page)
+            map.touch(page, at: place)
+            monitor.unlock()
+            return
+        }
         monitor.locked {
-            let tree = recordEntry.kind == .tablePage ? table.tree : map.tree
             switch recordEntry.kind {
             case .epochPage:
                 if log.epochPages.contains(where: { $0.block == place }) { log.epochsChanged = true }
@@ -184,24 +198,10 @@ extension SecureDevice {
                 if log.retention.snapshotPages.contains(where: { $0.block == place }) {
                     log.retention.isChanged = true
                 }
-            case .mapPage, .tablePage:
-                guard level < tree.levels.count, number < tree.levels[level].count,
-                    tree.levels[level][number].block == place
-                else { return }
-                // Any leaf below makes its parents be written.
-                var leaf = number
-                for _ in 0..<level { leaf *= PagePointer.perPage }
-                while leaf < tree.leaves.count, !tree.leaf(leaf).exists { leaf += 1 }
-                guard leaf < tree.leaves.count else { return }
-                if recordEntry.kind == .tablePage { table.touch(page: leaf) } else { leafToLoad = leaf }
-            default:
-                return
+            case .tablePage: table.touch(page: number, level: level, at: place)
+            default: return
             }
         }
-        guard let leaf = leafToLoad else { return }
-        let first = LogicalBlock(UInt64(leaf) * UInt64(MapEntry.perPage))
-        try loadMap(first, count: 1)
-        monitor.locked { map.touch(leaf: leaf) }
     }
 
     private func markDamaged(_ segment: UInt32) {

@@ -24,6 +24,9 @@ public protocol BlockDevice: AnyObject, Sendable {
     func writeForCommit(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer) throws(DeviceError)
 
     /// Forgets blocks: they read as zeros, and their space returns after the next durable commit.
+    ///
+    /// A long range is worked off in parts, so that others get their turn: a commit that another thread orders meanwhile may
+    /// have the first of them only.
     func discard(_ first: LogicalBlock, count: UInt64) throws(DeviceError)
 
     /// Orders a commit of everything written and discarded before this call. Returns at once.

@@ -2,8 +2,9 @@
 public struct VolumeOptions: Sendable {
     /// Size of the virtual device in bytes, a multiple of ``blockBytes``.
     public var logicalBytes: UInt64
-    /// Size of a segment in bytes; a power of two, 64 KiB to 64 MiB.
-    public var segmentBytes: Int = 4 << 20
+    /// Size of a segment in bytes; a power of two, 64 KiB to 64 MiB. `nil`: 4 MiB, and more for volumes beyond 1 TiB, so
+    /// that the segment table stays below some 9 MiB.
+    public var segmentBytes: Int?
     /// Space beyond the logical size, in per mille of it, for the cleaner and what commits hold.
     public var sparePerMille: Int = 100
     /// How much history to keep.
@@ -37,6 +38,10 @@ public struct DeviceOptions: Sendable {
     public var maintenance: Maintenance = .background
     /// Memory for record tags, in bytes.
     public var tagCacheBytes = 16 << 20
+    /// Memory for pages of the map, in bytes. Pages that changed since the last checkpoint stay in memory: when they fill half
+    /// of it the device asks for a commit, when they fill it, writes fail with ``DeviceError/commitRequired``. A volume of
+    /// up to 512 times as many bytes keeps its whole map.
+    public var mapCacheBytes = 64 << 20
     /// Log bytes between two checkpoints; `nil`: 64 MiB, or a sixteenth of a volume smaller than 1 GiB.
     public var checkpointIntervalBytes: Int?
     /// Open a volume that was used with an anchor although none is given: freshness is then not checked.

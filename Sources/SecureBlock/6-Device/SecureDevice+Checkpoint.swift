@@ -2,7 +2,6 @@
 final class Checkpoint {
     let commit: Root.Commit
     let timeMilliseconds: UInt64
-    let mapPages: [(leaf: Int, page: LeafPage)]
     let epochPages: [AlignedBuffer]
     /// The list of snapshots, if it must be written.
     let snapshotPages: [AlignedBuffer]?
@@ -15,13 +14,12 @@ final class Checkpoint {
     var capture: RootCapture?
 
     init(
-        commit: Root.Commit, timeMilliseconds: UInt64, mapPages: [(leaf: Int, page: LeafPage)],
-        epochPages: [AlignedBuffer], snapshotPages: [AlignedBuffer]?, streams: [Root.Stream],
+        commit: Root.Commit, timeMilliseconds: UInt64, epochPages: [AlignedBuffer], snapshotPages: [AlignedBuffer]?,
+        streams: [Root.Stream],
         historyHorizon: SequenceNumber, logBlocks: UInt64, fillsBothSlots: Bool
     ) {
         self.commit = commit
         self.timeMilliseconds = timeMilliseconds
-        self.mapPages = mapPages
         self.epochPages = epochPages
         self.snapshotPages = snapshotPages
         self.streams = streams
@@ -46,15 +44,16 @@ extension SecureDevice {
         let reusable = reusableNow
         // Under pressure a checkpoint is worth its pages when it lets go of a segment, or of what is kept for it.
         let frees = reusable <= lowWater && (reusableAfterCommit > reusable || checkpointReserve > 0)
-        guard frees || log.blocksSinceCheckpoint >= checkpointIntervalBlocks else { return }
+        guard frees || map.wantsCheckpoint || log.blocksSinceCheckpoint >= checkpointIntervalBlocks else { return }
         freeze(at: commit, fillsBothSlots: reusable <= lowWater)
     }
 
     func freeze(at commit: Root.Commit, fillsBothSlots: Bool) {
         precondition(checkpoint == nil && log.last == commit)
         table.freeze()
+        map.freeze()
         checkpoint = Checkpoint(
-            commit: commit, timeMilliseconds: options.clock(), mapPages: map.freeze(),
+            commit: commit, timeMilliseconds: options.clock(),
             epochPages: log.epochsChanged ? context.epochs.serialised() : [],
             snapshotPages: log.retention.isChanged ? SnapshotEntry.serialised(log.retention.snapshots) : nil,
             streams: log.streams.map {
@@ -73,23 +72,9 @@ extension SecureDevice {
     /// - Parameter isRecovery: the commit is a recovery's; its anchor comes last, and both slots get the root.
     func writeCheckpoint(isRecovery: Bool = false) throws(DeviceError) {
         guard let work = monitor.locked({ checkpoint }) else { return }
-        for (leaf, page) in work.mapPages.dropLast(Sabotage.isOn(.checkpointForgetsPage) ? 1 : 0) {
-            let pointer = try appendPage(BlockAssociation(.mapPage, address: UInt64(leaf)), page.bytes)
-            monitor.locked {
-                place(pointer, .mapPage, level: 0, index: leaf, work.commit)
-                map.thaw(page)
-            }
-        }
-        try writeInterior(.mapPage, dirty: Set(work.mapPages.map(\.leaf)), work.commit)
+        try writeMapPages(work.commit)
         // The pages of the table come after those of the map, which they count.
-        let tablePages = monitor.locked { table.frozenPages }
-        for page in tablePages {
-            let bytes = monitor.locked { table.serialised(frozen: page) }
-            let pointer = try appendPage(
-                BlockAssociation(.tablePage, address: UInt64(page)), UnsafeRawBufferPointer(bytes.bytes))
-            monitor.locked { place(pointer, .tablePage, level: 0, index: page, work.commit) }
-        }
-        try writeInterior(.tablePage, dirty: Set(tablePages), work.commit)
+        try writeTablePages(work.commit)
         let isNewEpochTable = !work.epochPages.isEmpty
         let epochPages = try appendList(.epochPage, work.epochPages)
         let snapshotPages = try work.snapshotPages.map { pages throws(DeviceError) in
@@ -119,34 +104,69 @@ extension SecureDevice {
             log.counters.checkpoints += 1
             checkpoint = nil
             table.thaw()
+            map.thaw()
             let reusable = reusableNow
-            log.commitWanted = reusable <= lowWater && reusableAfterCommit > reusable
+            log.commitWanted = reusable <= lowWater && reusableAfterCommit > reusable || map.wantsCheckpoint
             if reusable <= lowWater { cleaningIsDue = true }
             monitor.broadcast()
         }
     }
 
-    /// The parents of changed pages, level by level.
-    private func writeInterior(_ kind: BlockKind, dirty leaves: Set<Int>, _ commit: Root.Commit) throws(DeviceError)
+    /// The leaves of the map that changed, then the pages above them, level by level.
+    private func writeMapPages(_ commit: Root.Commit) throws(DeviceError) {
+        let leaves = monitor.locked { map.frozenLeaves }
+        for index in leaves.dropLast(Sabotage.isOn(.checkpointForgetsPage) ? 1 : 0) {
+            let leaf = monitor.locked { map.frozenLeaf(index) }
+            try write(LogicalMap.Page(0, index), leaf.bytes, commit)
+        }
+        var written = Set(leaves)
+        for level in 1..<max(map.counts.count, 1) {
+            written = monitor.locked { map.frozenPages(level: level, below: written) }
+            for index in written.sorted() {
+                let page = LogicalMap.Page(level, index)
+                let bytes = monitor.locked { map.serialised(page) }
+                try write(page, UnsafeRawBufferPointer(bytes.bytes), commit)
+            }
+        }
+    }
+
+    /// Writes a page of the map; tree and counts follow.
+    private func write(_ page: LogicalMap.Page, _ bytes: UnsafeRawBufferPointer, _ commit: Root.Commit)
+        throws(DeviceError)
     {
-        var dirty = leaves
-        var level = 1
-        while true {
-            let height = monitor.locked { kind == .mapPage ? map.tree.levels.count : table.tree.levels.count }
-            guard level < height else { return }
-            dirty = Set(dirty.map { $0 / PagePointer.perPage })
-            for index in dirty.sorted() {
-                let page = monitor.locked {
-                    kind == .mapPage
-                        ? map.tree.serialised(level: level, index: index)
-                        : table.tree.serialised(level: level, index: index)
+        let pointer = try appendPage(page.association, bytes)
+        guard let position = context.geometry.position(pointer.block) else {
+            preconditionFailure("we write within the volume")
+        }
+        monitor.locked {
+            let old = map.moved(page, to: pointer)
+            if !table.movedMapPage(
+                from: old.exists ? old.block : nil, to: position, commit.sequence, context.geometry)
+            {
+                setLatch("the map has a page in use where the segment table has none")
+            }
+        }
+    }
+
+    /// The pages of the segment table that changed, then those above them.
+    private func writeTablePages(_ commit: Root.Commit) throws(DeviceError) {
+        var written = monitor.locked { Set(table.frozenPages) }
+        for level in 0..<table.tree.levels.count {
+            if level > 0 { written = Set(written.map { $0 / PagePointer.perPage }) }
+            for index in written.sorted() {
+                let bytes = monitor.locked {
+                    level == 0 ? table.serialised(frozen: index) : table.tree.serialised(level: level, index: index)
                 }
                 let pointer = try appendPage(
-                    BlockAssociation(kind, level: UInt8(level), address: UInt64(index)),
-                    UnsafeRawBufferPointer(page.bytes))
-                monitor.locked { place(pointer, kind, level: level, index: index, commit) }
+                    BlockAssociation(.tablePage, level: UInt8(level), address: UInt64(index)),
+                    UnsafeRawBufferPointer(bytes.bytes))
+                monitor.locked {
+                    let old = table.tree.levels[level][index]
+                    table.setTreePointer(pointer, level: level, index: index)
+                    table.movedTablePage(
+                        from: old.exists ? old.block : nil, to: pointer.block, commit.sequence, context.geometry)
+                }
             }
-            level += 1
         }
     }
 
@@ -159,26 +179,6 @@ extension SecureDevice {
                     BlockAssociation(kind, address: UInt64(index)), UnsafeRawBufferPointer(page.bytes)))
         }
         return pointers
-    }
-
-    /// A page has a new place: tree and counts follow. Monitor held.
-    private func place(
-        _ pointer: PagePointer, _ kind: BlockKind, level: Int, index: Int, _ commit: Root.Commit
-    ) {
-        guard let position = context.geometry.position(pointer.block) else {
-            preconditionFailure("we write within the volume")
-        }
-        let present = kind == .mapPage ? map.tree.levels[level][index] : table.tree.levels[level][index]
-        let old = present.exists ? present.block : nil
-        if kind == .mapPage {
-            map.setPointer(pointer, level: level, index: index)
-            if !table.movedMapPage(from: old, to: position, commit.sequence, context.geometry) {
-                setLatch("the map has a page in use where the segment table has none")
-            }
-        } else {
-            table.setTreePointer(pointer, level: level, index: index)
-            table.movedTablePage(from: old, to: pointer.block, commit.sequence, context.geometry)
-        }
     }
 
     /// A list that is no tree has new pages. Monitor held.
@@ -248,7 +248,7 @@ extension SecureDevice {
             commit: work.commit, timeMilliseconds: work.timeMilliseconds, anchored: log.anchored,
             recoveredFrom: log.recoveredFrom, streams: work.streams, logicalBlocks: context.geometry.logicalBlocks,
             segmentCount: context.geometry.segmentCount, historyHorizon: work.historyHorizon,
-            previous: log.rootCopy, mapTop: map.tree.top, tableTop: table.tree.top, epochPages: log.epochPages,
+            previous: log.rootCopy, mapTop: map.top, tableTop: table.tree.top, epochPages: log.epochPages,
             keySlotDigests: keySlotDigests)
         root.snapshotPages = log.retention.snapshotPages
         root.historyPolicy = log.retention.policy

@@ -71,13 +71,20 @@ extension SecureDevice {
         }
     }
 
+    private static func suitableSegmentBytes(_ logicalBytes: UInt64) -> Int {
+        var bytes = 4 << 20
+        while logicalBytes / UInt64(bytes) > 1 << 18, bytes < 64 << 20 { bytes *= 2 }
+        return bytes
+    }
+
     private static func plan(_ options: VolumeOptions) throws(VolumeError) -> Geometry {
-        let blocks = options.segmentBytes / blockBytes
-        guard options.segmentBytes % blockBytes == 0, blocks > 0, blocks & (blocks - 1) == 0,
+        let segmentBytes = options.segmentBytes ?? suitableSegmentBytes(options.logicalBytes)
+        let blocks = segmentBytes / blockBytes
+        guard segmentBytes % blockBytes == 0, blocks > 0, blocks & (blocks - 1) == 0,
             Layout.segmentBlocksLog2.contains(UInt8(blocks.trailingZeroBitCount))
         else {
             throw .unsuitableOptions(
-                "segments of \(options.segmentBytes) bytes: a power of two from 64 KiB to 64 MiB")
+                "segments of \(segmentBytes) bytes: a power of two from 64 KiB to 64 MiB")
         }
         guard options.logicalBytes > 0, options.logicalBytes % UInt64(blockBytes) == 0 else {
             throw .unsuitableOptions("a size of \(options.logicalBytes) bytes: a multiple of \(blockBytes) above 0")
@@ -88,7 +95,7 @@ extension SecureDevice {
                 sparePerMille: options.sparePerMille)
         else {
             throw .unsuitableOptions(
-                "a size of \(options.logicalBytes) bytes with segments of \(options.segmentBytes)")
+                "a size of \(options.logicalBytes) bytes with segments of \(segmentBytes)")
         }
         return geometry
     }

@@ -1,21 +1,42 @@
 extension SecureDevice {
     public func discard(_ first: LogicalBlock, count: UInt64) throws(DeviceError) {
         try checkRange(first, count: count)
-        guard count > 0 else { return }
-        try loadMap(first, count: count)
-        monitor.lock()
-        defer { monitor.unlock() }
-        try withBarrier { () throws(DeviceError) in
+        try forEachPart(first, count) { part, count throws(DeviceError) in
             // Forgetting what is not there needs no record.
             var start: UInt64?
             for offset in 0...count {
-                let isThere = offset < count && map.entry(LogicalBlock(first.rawValue + offset)) != .none
+                let isThere = offset < count && map.entry(LogicalBlock(part.rawValue + offset)) != .none
                 if isThere, start == nil { start = offset }
                 if !isThere, let run = start {
-                    try forget(.discard(LogicalBlock(first.rawValue + run), count: offset - run))
+                    try forget(.discard(LogicalBlock(part.rawValue + run), count: offset - run))
                     start = nil
                 }
             }
+        }
+    }
+
+    /// Calls `body` within the barrier for each part of a range that lies in one leaf of the map; leaves never written are
+    /// left out. Between two parts others get their turn.
+    private func forEachPart(
+        _ first: LogicalBlock, _ count: UInt64,
+        _ body: (LogicalBlock, UInt64) throws(DeviceError) -> Void
+    ) throws(DeviceError) {
+        let perLeaf = UInt64(MapEntry.perPage)
+        var done: UInt64 = 0
+        while done < count {
+            let block = LogicalBlock(first.rawValue + done)
+            let part = min(count - done, perLeaf - block.rawValue % perLeaf)
+            try lockWithMap(block, count: 1)
+            defer { monitor.unlock() }
+            let empty = UInt64(map.emptyLeaves(from: map.leafIndex(block)))
+            if empty > 0 {
+                done += min(count - done, empty * perLeaf - block.rawValue % perLeaf)
+                continue
+            }
+            map.pin(block)
+            defer { map.unpin(block) }
+            try withBarrier { () throws(DeviceError) in try body(block, part) }
+            done += part
         }
     }
 
@@ -23,14 +44,16 @@ extension SecureDevice {
     /// discarded. Visible on return, durable with the next commit. For repair and salvage.
     public func markLost(_ first: LogicalBlock, count: UInt64) throws(DeviceError) {
         try checkRange(first, count: count)
+        let perLeaf = UInt64(MapEntry.perPage)
         var done: UInt64 = 0
         // A page of the map at a time, so that a long range holds the monitor for a short time only.
         while done < count {
             let block = LogicalBlock(first.rawValue + done)
-            let part = min(count - done, UInt64(MapEntry.perPage) - block.rawValue % UInt64(MapEntry.perPage))
-            try loadMap(block, count: part)
-            monitor.lock()
+            let part = min(count - done, perLeaf - block.rawValue % perLeaf)
+            try lockWithMap(block, count: 1)
             defer { monitor.unlock() }
+            map.pin(block)
+            defer { map.unpin(block) }
             try withBarrier { () throws(DeviceError) in try forget(.lost(block, count: part)) }
             done += part
         }

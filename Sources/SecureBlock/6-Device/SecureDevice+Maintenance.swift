@@ -14,10 +14,16 @@ extension SecureDevice {
     private func maintain() {
         while true {
             monitor.lock()
-            while !maintenanceIsDue, !maintenanceStops { waitForMaintenance() }
+            while !maintenanceIsDue, !backingIsDue || latch != nil, !maintenanceStops { waitForMaintenance() }
             if maintenanceStops {
                 monitor.unlock()
                 return
+            }
+            guard maintenanceIsDue else {
+                monitor.unlock()
+                // A failure has latched the device, which is what everybody hears of.
+                do throws(DeviceError) { try backAhead() } catch { continue }
+                continue
             }
             isMaintaining = true
             monitor.unlock()

@@ -38,7 +38,7 @@ extension SecureDevice {
         let forward = try RollForward(context, from: newest, anchor: anchored)
         facts.cutRecords = forward.cut.count
         let replayed = try replayed(
-            forward.records, on: newest, context, notesHistory: true,
+            forward.records, on: newest, context, mapCacheBytes: options.mapCacheBytes, notesHistory: true,
             rebuilding: options.rebuildsSegmentTable ? unlocked.snapshots.isEmpty : nil)
         let (map, table) = (replayed.map, replayed.table)
         guard mode == .readWrite else {
@@ -109,33 +109,38 @@ extension SecureDevice {
     }
 
     /// The state of the last of `records`, from the root's pages and what the records say.
-    static func replay(_ records: [RecordHeader], on root: Root, _ context: VolumeContext)
-        throws(VolumeError) -> (LogicalMap, SegmentTable)
-    {
-        let replayer = try replayed(records, on: root, context, notesHistory: false)
+    static func replay(
+        _ records: [RecordHeader], on root: Root, _ context: VolumeContext,
+        mapCacheBytes: Int = DeviceOptions().mapCacheBytes
+    ) throws(VolumeError) -> (LogicalMap, SegmentTable) {
+        let replayer = try replayed(records, on: root, context, mapCacheBytes: mapCacheBytes, notesHistory: false)
         return (replayer.map, replayer.table)
     }
 
-    /// As ``replay(_:on:_:)``, with what became of history meanwhile.
+    /// As ``replay(_:on:_:mapCacheBytes:)``, with what became of history meanwhile.
     ///
     /// - Parameter rebuilding: make the segment table anew; whether snapshots let that be done in part.
     static func replayed(
-        _ records: [RecordHeader], on root: Root, _ context: VolumeContext, notesHistory: Bool,
-        rebuilding: Bool? = nil
+        _ records: [RecordHeader], on root: Root, _ context: VolumeContext,
+        mapCacheBytes: Int = DeviceOptions().mapCacheBytes, notesHistory: Bool, rebuilding: Bool? = nil
     ) throws(VolumeError) -> Replayer {
-        let tree = try PageTree.load(
-            kind: .mapPage, leafCount: LogicalMap.leafCount(logicalBlocks: root.logicalBlocks), top: root.mapTop,
-            context)
+        let leaves = LogicalMap.leafCount(logicalBlocks: root.logicalBlocks)
+        guard root.mapTop.count == PageTree.levelCounts(leafCount: leaves).last else {
+            throw .corrupt("root \(root.number) has \(root.mapTop.count) top pages of the map")
+        }
         let table: SegmentTable
         if let rebuilding {
+            let tree = try PageTree.load(kind: .mapPage, leafCount: leaves, top: root.mapTop, context)
             table = try TableRebuild.run(context, root, tree, hasSnapshots: !rebuilding)
         } else {
             table = try SegmentTable.load(root.tableTop, context)
         }
         if notesHistory { try noteDeadPages(of: root, in: table, context) }
         let replayer = Replayer(
-            context, epochIndex: root.epochIndex, map: LogicalMap(logicalBlocks: root.logicalBlocks, tree: tree),
+            context, epochIndex: root.epochIndex,
+            map: LogicalMap(logicalBlocks: root.logicalBlocks, top: root.mapTop, limitBytes: mapCacheBytes),
             table: table, historyHorizon: root.historyHorizon)
+        try replayer.prefetch(records)
         for header in records { try replayer.apply(header) }
         return replayer
     }

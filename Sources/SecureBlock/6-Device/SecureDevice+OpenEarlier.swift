@@ -33,7 +33,7 @@ extension SecureDevice {
         _ facts: OpenFacts, _ slots: [UnlockedVolume.Slot]
     ) throws(VolumeError) -> SecureDevice {
         let view = context.viewing(root)
-        let (map, table) = try replay(records, on: root, view)
+        let (map, table) = try replay(records, on: root, view, mapCacheBytes: options.mapCacheBytes)
         let end = records.last.map { Root.Commit(sequence: $0.sequence, tag: $0.tag) } ?? root.commit
         return SecureDevice(
             context: view, mode: mode, options: options, anchor: nil, facts: facts, map: map, table: table,

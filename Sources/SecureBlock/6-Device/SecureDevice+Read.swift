@@ -34,7 +34,6 @@ extension SecureDevice {
             return
         }
         do throws(DeviceError) {
-            try loadMap(first, count: count)
             let runs = try pinRuns(first, Int(count), zeroing: buffer)
             defer { unpin(runs) }
             try fetch(runs, first, into: buffer)
@@ -49,11 +48,29 @@ extension SecureDevice {
     private func pinRuns(_ first: LogicalBlock, _ count: Int, zeroing buffer: UnsafeMutableRawBufferPointer)
         throws(DeviceError) -> [Run]
     {
-        monitor.lock()
-        defer { monitor.unlock() }
-        guard !isClosed else { throw .closed }
         var runs: [Run] = []
-        for index in 0..<count {
+        var done = 0
+        // A leaf of the map at a time: not all of a long range's need fit into memory at once.
+        while done < count {
+            let block = LogicalBlock(first.rawValue + UInt64(done))
+            let part = min(count - done, MapEntry.perPage - Int(block.rawValue % UInt64(MapEntry.perPage)))
+            do throws(DeviceError) { try lockWithMap(block, count: 1) } catch {
+                unpin(runs)
+                throw error
+            }
+            defer { monitor.unlock() }
+            try pin(done..<done + part, of: first, into: &runs, zeroing: buffer)
+            done += part
+        }
+        return runs
+    }
+
+    /// Finds where a part of a range is. Monitor held.
+    private func pin(
+        _ part: Range<Int>, of first: LogicalBlock, into runs: inout [Run],
+        zeroing buffer: UnsafeMutableRawBufferPointer
+    ) throws(DeviceError) {
+        for index in part {
             let entry = map.entry(LogicalBlock(first.rawValue + UInt64(index)))
             guard !entry.isLost else {
                 release(runs)
@@ -85,7 +102,6 @@ extension SecureDevice {
             run.record?.readers += 1
             runs.append(run)
         }
-        return runs
     }
 
     /// The record that holds `position`, while the host may not have it yet. Call with the monitor held.

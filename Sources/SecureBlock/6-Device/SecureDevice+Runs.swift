@@ -5,12 +5,14 @@ extension SecureDevice {
         _ body: (_ first: LogicalBlock, _ count: Int) throws(DeviceError) -> Void
     ) throws(DeviceError) {
         let perPage = UInt64(MapEntry.perPage)
-        for start in stride(from: 0, to: logicalBlockCount, by: Int(perPage)) {
+        var start: UInt64 = 0
+        while start < logicalBlockCount {
             let count = min(perPage, logicalBlockCount - start)
-            try loadMap(LogicalBlock(start), count: count)
-            let used = monitor.locked {
-                (0..<count).map { map.entry(LogicalBlock(start + $0)) != .none }
-            }
+            try lockWithMap(LogicalBlock(start), count: count)
+            let empty = UInt64(map.emptyLeaves(from: map.leafIndex(LogicalBlock(start))))
+            let used = empty > 0 ? [] : (0..<count).map { map.entry(LogicalBlock(start + $0)) != .none }
+            monitor.unlock()
+            defer { start += max(empty, 1) * perPage }
             var first: Int?
             for index in 0...used.count {
                 let isUsed = index < used.count && used[index]

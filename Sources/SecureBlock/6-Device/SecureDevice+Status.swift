@@ -90,40 +90,10 @@ extension SecureDevice {
     /// Where a block is stored now, `nil` for one never written or discarded.
     public func physicalLocation(of block: LogicalBlock) throws(DeviceError) -> PhysicalBlock? {
         try checkRange(block, count: 1)
-        try loadMap(block, count: 1)
-        let entry = monitor.locked { map.entry(block) }
+        try lockWithMap(block, count: 1)
+        defer { monitor.unlock() }
+        let entry = map.entry(block)
         return entry.isMapped ? entry.block : nil
-    }
-
-    /// Traps when memory contradicts itself: map pages, live counts, streams. For tests; loads the whole map.
-    public func checkInvariants() throws(DeviceError) {
-        for start in stride(from: 0, to: logicalBlockCount, by: MapEntry.perPage) {
-            try loadMap(LogicalBlock(start), count: min(UInt64(MapEntry.perPage), logicalBlockCount - start))
-        }
-        monitor.locked {
-            map.checkInvariants()
-            table.checkInvariants()
-            guard log.streams.allSatisfy(\.isDrained), log.discards.isEmpty else { return }
-            var live = [UInt32](repeating: 0, count: Int(context.geometry.segmentCount))
-            for block in 0..<logicalBlockCount {
-                let entry = map.entry(LogicalBlock(block))
-                guard entry.isMapped else { continue }
-                guard let position = context.geometry.position(entry.block) else {
-                    preconditionFailure("the map points outside the volume")
-                }
-                live[Int(position.segment)] += 1
-            }
-            map.tree.forEachPage { pointer, _, _ in
-                guard let position = context.geometry.position(pointer.block) else {
-                    preconditionFailure("a page outside the volume")
-                }
-                live[Int(position.segment)] += 1
-            }
-            for segment in 0..<context.geometry.segmentCount {
-                precondition(table[segment].live == live[Int(segment)], "live count of segment \(segment)")
-            }
-            precondition(log.acknowledged.sequence <= log.durable && log.durable <= log.last.sequence)
-        }
     }
 }
 

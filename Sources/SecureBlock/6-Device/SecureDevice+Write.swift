@@ -14,13 +14,23 @@ extension SecureDevice {
         throws(DeviceError)
     {
         let count = try checkedCount(first, byteCount: bytes.count)
-        try loadMap(first, count: count)
         var done = 0
         while done < Int(count) {
-            let slots = try reserveForWrite(Int(count) - done, allowance)
+            let block = LogicalBlock(first.rawValue + UInt64(done))
+            // A leaf of the map at a time: it stays in memory until the blocks are published.
+            let inLeaf = MapEntry.perPage - Int(block.rawValue % UInt64(MapEntry.perPage))
+            try lockWithMap(block, count: 1)
+            map.pin(block)
+            monitor.unlock()
+            let slots: Slots
+            do throws(DeviceError) {
+                slots = try reserveForWrite(min(Int(count) - done, inLeaf), allowance)
+            } catch {
+                monitor.locked { map.unpin(block) }
+                throw error
+            }
             let part = UnsafeRawBufferPointer(
                 rebasing: bytes[done * blockBytes..<(done + slots.count) * blockBytes])
-            let block = LogicalBlock(first.rawValue + UInt64(done))
             let sealed = sealBlocks(part, .data, from: block.rawValue, into: slots)
             try publish(block, slots, sealed)
             done += slots.count
@@ -42,6 +52,11 @@ extension SecureDevice {
             }
             if log.inFlight.count >= Self.inFlightLimit {
                 try awaitOldestWrite()
+                continue
+            }
+            if map.wantsCheckpoint { log.commitWanted = true }
+            if allowance == .data, map.isFull {
+                try makeMapRoom()
                 continue
             }
             do {
@@ -82,6 +97,23 @@ extension SecureDevice {
         }
     }
 
+    /// So much of the map waits for a checkpoint that no more may: waits for the one under way, or asks for the commit that
+    /// the next can be of. Call with the monitor held; it is released meanwhile.
+    private func makeMapRoom() throws(DeviceError) {
+        guard checkpoint != nil || isMaintaining else {
+            log.commitWanted = true
+            throw .commitRequired
+        }
+        if maintenance == nil, !isMaintaining {
+            monitor.unlock()
+            defer { monitor.lock() }
+            try maintainInline()
+            return
+        }
+        monitor.signalWork()
+        monitor.wait()
+    }
+
     /// Encrypts whole blocks into reserved slots, outside the monitor.
     private func sealBlocks(
         _ bytes: UnsafeRawBufferPointer, _ kind: BlockKind, from address: UInt64, into slots: Slots
@@ -118,6 +150,7 @@ extension SecureDevice {
     {
         monitor.lock()
         defer { monitor.unlock() }
+        defer { map.unpin(first) }
         let record = slots.record
         guard case .success(let tags) = sealed else {
             setLatch("sealing blocks from \(first): \(sealed)")
@@ -156,45 +189,5 @@ extension SecureDevice {
         else { return true }
         let mine = table[volatile: place.segment].order, its = table[volatile: other.segment].order
         return (mine, place.block) >= (its, other.block)
-    }
-
-    /// Makes sure that every map page of the range is in memory. Call without the monitor.
-    func loadMap(_ first: LogicalBlock, count: UInt64) throws(DeviceError) {
-        while true {
-            monitor.lock()
-            guard !isClosed else {
-                monitor.unlock()
-                throw .closed
-            }
-            guard let leaf = map.missingLeaf(first, count: count) else {
-                monitor.unlock()
-                return
-            }
-            let pointer = map.tree.leaf(leaf)
-            monitor.unlock()
-            let result: VolumeContext.PageResult
-            do {
-                result = try context.readPage(pointer, BlockAssociation(.mapPage, address: UInt64(leaf)))
-            } catch { throw .latched("opening map page \(leaf): \(error)") }
-            monitor.lock()
-            defer { monitor.unlock() }
-            let start = LogicalBlock(max(first.rawValue, UInt64(leaf * MapEntry.perPage)))
-            switch result {
-            case .verified(let buffer):
-                let page = LeafPage(bytes: UnsafeRawBufferPointer(buffer.bytes))
-                guard context.geometry.isPlausible(page) else {
-                    setLatch("map page \(leaf) points outside the volume")
-                    throw .unreadable(start, .mapMismatch(pointer.block))
-                }
-                map.install(leaf: leaf, page)
-            case .mismatch:
-                // The page may have been loaded, changed, and its old place used again meanwhile.
-                if map.isLoaded(leaf: leaf) { continue }
-                setLatch("map page \(leaf) does not verify at \(pointer.block)")
-                throw .unreadable(start, .mapMismatch(pointer.block))
-            case .host(let error):
-                throw .unreadable(start, .host(error))
-            }
-        }
     }
 }

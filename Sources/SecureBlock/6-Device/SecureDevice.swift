@@ -34,6 +34,8 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
     var maintenanceStops = false
     /// Segments are short: the cleaner should look for some.
     var cleaningIsDue = false
+    /// Few segments have their space on the host: more should get it ahead.
+    var backingIsDue = false
     /// A caller writes the checkpoint, or cleans, on its own thread.
     var isMaintaining = false
     /// What the key slots are, and the digests that the next root binds.

@@ -32,7 +32,7 @@ final class MapChecker {
         let passes = (Int(geometry.segmentCount) + segmentsAtOnce - 1) / segmentsAtOnce
         // Pages of the map are live blocks of their segments too.
         var pages: [UInt32: Int] = [:]
-        map.tree.forEachPage { pointer, _, _ in
+        for pointer in try PageTree.load(kind: .mapPage, leafCount: map.leafCount, top: map.top, context).pages {
             if let position = geometry.position(pointer.block) { pages[position.segment, default: 0] += 1 }
         }
         let total = UInt64(passes) * UInt64(walk.leafCount) + UInt64(geometry.segmentCount)
@@ -72,7 +72,7 @@ final class MapChecker {
                 report(
                     VolumeFinding(
                         .error, "map-page", "map page \(leaf), blocks from \(first): \(error)",
-                        block: LogicalBlock(first), physical: map.tree.leaf(leaf).block))
+                        block: LogicalBlock(first), physical: map.missing(LogicalMap.Page(0, leaf))?.pointer.block))
             }
             return nil
         }

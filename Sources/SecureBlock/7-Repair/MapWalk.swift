@@ -16,11 +16,19 @@ struct MapWalk {
     func entries(_ leaf: Int) throws(VolumeError) -> [MapEntry]? {
         let first = UInt64(leaf) * UInt64(MapEntry.perPage)
         let count = Int(min(UInt64(MapEntry.perPage), map.logicalBlocks - first))
-        guard map.missingLeaf(LogicalBlock(first), count: 1) != nil else {
-            guard map.isLoaded(leaf: leaf) else { return nil }
+        var page: AlignedBuffer?
+        while page == nil, let (wanted, pointer) = map.missing(LogicalMap.Page(0, leaf)) {
+            let bytes = try context.page(pointer, wanted.association)
+            if wanted.level == 0 {
+                page = bytes
+            } else if !map.install(wanted, at: pointer, UnsafeRawBufferPointer(bytes.bytes), context.geometry) {
+                throw .corrupt("map page \(wanted.index) of level \(wanted.level) is none")
+            }
+        }
+        guard let page else {
+            guard map.leaf(leaf) != nil else { return nil }
             return (0..<count).map { map.entry(LogicalBlock(first + UInt64($0))) }
         }
-        let page = try context.page(map.tree.leaf(leaf), BlockAssociation(.mapPage, address: UInt64(leaf)))
         var reader = ByteReader(UnsafeRawBufferPointer(page.bytes))
         var entries: [MapEntry] = []
         entries.reserveCapacity(count)

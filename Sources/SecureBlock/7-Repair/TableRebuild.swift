@@ -39,7 +39,7 @@ struct TableRebuild {
             live[Int(position.segment)] += 1
             pages[position.segment] = pointer
         }
-        let map = MapWalk(context, LogicalMap(logicalBlocks: root.logicalBlocks, tree: tree))
+        let map = MapWalk(context, LogicalMap(logicalBlocks: root.logicalBlocks, top: root.mapTop))
         for leaf in 0..<map.leafCount {
             for entry in try map.entries(leaf) ?? [] where entry.isMapped {
                 guard let position = context.geometry.position(entry.block), Int(position.block) > entry.slot else {

@@ -148,15 +148,14 @@ extension SecureDevice {
         var blocks: [LogicalBlock] = []
         for start in stride(from: 0, to: logicalBlockCount, by: MapEntry.perPage) {
             let count = min(UInt64(MapEntry.perPage), logicalBlockCount - start)
-            try loadMap(LogicalBlock(start), count: count)
-            monitor.locked {
-                for block in start..<start + count {
-                    let entry = map.entry(LogicalBlock(block))
-                    if entry.isMapped, let position = context.geometry.position(entry.block),
-                        segments.contains(position.segment)
-                    {
-                        blocks.append(LogicalBlock(block))
-                    }
+            try lockWithMap(LogicalBlock(start), count: count)
+            defer { monitor.unlock() }
+            for block in start..<start + count {
+                let entry = map.entry(LogicalBlock(block))
+                if entry.isMapped, let position = context.geometry.position(entry.block),
+                    segments.contains(position.segment)
+                {
+                    blocks.append(LogicalBlock(block))
                 }
             }
         }

@@ -1,0 +1,47 @@
+extension SecureDevice {
+    /// Traps when memory contradicts itself: map pages, live counts, queues and lists of segments, streams. For tests, with
+    /// nobody else at work; reads the whole map.
+    public func checkInvariants() throws(DeviceError) {
+        let counts = UnsafeMutableBufferPointer<UInt32>.allocate(capacity: table.count)
+        counts.initialize(repeating: 0)
+        defer { counts.deallocate() }
+        var start: UInt64 = 0
+        while start < logicalBlockCount {
+            let first = LogicalBlock(start)
+            try lockWithMap(first, count: 1)
+            let empty = UInt64(map.emptyLeaves(from: map.leafIndex(first)))
+            let count = min(max(empty, 1) * UInt64(MapEntry.perPage), logicalBlockCount - start)
+            if empty == 0 {
+                for block in start..<start + count { note(map.entry(LogicalBlock(block)).block, counts) }
+            }
+            start += count
+            monitor.unlock()
+        }
+        let root = monitor.locked { () -> [PagePointer]? in
+            map.checkInvariants()
+            table.checkInvariants()
+            precondition(log.acknowledged.sequence <= log.durable && log.durable <= log.last.sequence)
+            let isQuiet = log.streams.allSatisfy(\.isDrained) && log.discards.isEmpty && checkpoint == nil
+            return isQuiet ? map.top : nil
+        }
+        guard let root else { return }
+        do {
+            let tree = try PageTree.load(kind: .mapPage, leafCount: map.leafCount, top: root, context)
+            for pointer in tree.pages { note(pointer.block, counts) }
+        } catch { throw .latched("reading the map's pages: \(error)") }
+        monitor.locked {
+            for segment in 0..<context.geometry.segmentCount {
+                precondition(table[segment].live == counts[Int(segment)], "live count of segment \(segment)")
+            }
+        }
+    }
+
+    /// Counts a block that is in use; block 0 is none.
+    private func note(_ block: PhysicalBlock, _ counts: UnsafeMutableBufferPointer<UInt32>) {
+        guard block.rawValue != 0 else { return }
+        guard let position = context.geometry.position(block) else {
+            preconditionFailure("the map points outside the volume")
+        }
+        counts[Int(position.segment)] += 1
+    }
+}
