@@ -23,7 +23,10 @@ struct RollForward {
         var acceptable: Set<Root.Commit> = [root.commit]
         if let anchored = root.anchored { acceptable.insert(anchored) }
         var copy: Root.Previous?
-        while let header = try reader.next() {
+        // Not beyond the target, which may be the root's own commit: the next one would be the end.
+        while (chain.last?.sequence ?? root.commit.sequence) < target ?? Layout.maximumSequence,
+            let header = try reader.next()
+        {
             if header.durable > durable { durable = header.durable }
             if header.isCommit { acceptable.insert(Root.Commit(sequence: header.sequence, tag: header.tag)) }
             for (slot, entry) in header.entries.enumerated()
@@ -37,7 +40,6 @@ struct RollForward {
                     commit: root.commit.sequence)
             }
             chain.append(header)
-            if let target, header.sequence >= target { break }
         }
         rootCopy = copy
         if let anchor, target == nil {
