@@ -76,7 +76,7 @@ public final class CrashHost: BlockHost, HostWriteProgress {
         try access { state throws(HostError) in try state.takeFault(.read) }
         for read in batch {
             try access { state throws(HostError) in
-                let end = try Self.end(read.offset, UInt64(read.buffer.count))
+                let end = try SparseBytes.end(of: read.offset, byteCount: read.buffer.count)
                 guard end <= state.current.byteCount else { throw .beyondEnd(offset: read.offset) }
                 for fault in state.unreadable where fault.range.overlaps(read.offset..<UInt64(end)) {
                     throw fault.error
@@ -90,7 +90,7 @@ public final class CrashHost: BlockHost, HostWriteProgress {
         let source = SimSource(bytes)
         do throws(HostError) {
             return try access { state throws(HostError) in
-                let end = try Self.end(offset, UInt64(source.bytes.count))
+                let end = try SparseBytes.end(of: offset, byteCount: source.bytes.count)
                 try self.checkCapacity(end)
                 let copy = [UInt8](source.bytes), index = state.events.count
                 do throws(HostError) {
@@ -125,7 +125,7 @@ public final class CrashHost: BlockHost, HostWriteProgress {
     public func allocate(offset: UInt64, byteCount: UInt64) throws(HostError) {
         try access { state throws(HostError) in
             try state.takeFault(.allocate)
-            let end = try Self.end(offset, byteCount)
+            let end = try SparseBytes.end(of: offset, byteCount: byteCount)
             try self.checkCapacity(end)
             let grows = end > state.current.byteCount
             state.current.grow(to: end)
@@ -137,10 +137,16 @@ public final class CrashHost: BlockHost, HostWriteProgress {
     public func punch(offset: UInt64, byteCount: UInt64) throws(HostError) {
         try access { state throws(HostError) in
             try state.takeFault(.punch)
-            let end = try Self.end(offset, byteCount)
+            let end = try SparseBytes.end(of: offset, byteCount: byteCount)
             state.current.erase(Int(clamping: offset)..<end)
             state.events.append(.punch(offset: offset, byteCount: byteCount))
         }
+    }
+
+    /// The writer's process dies and the machine lives on: what is under way ends, and nothing is flushed. Others may
+    /// open the store anew.
+    public func abandonWriter() {
+        for write in state.withLock({ $0.underWay.map(\.write) }) { finish(write) }
     }
 
     public func close() {
@@ -183,11 +189,6 @@ public final class CrashHost: BlockHost, HostWriteProgress {
         if let capacityBytes, UInt64(end) > capacityBytes { throw .noSpace }
     }
 
-    private static func end(_ offset: UInt64, _ byteCount: UInt64) throws(HostError) -> Int {
-        let (end, overflow) = offset.addingReportingOverflow(byteCount)
-        guard !overflow, let end = Int(exactly: end) else { throw .beyondEnd(offset: offset) }
-        return end
-    }
 }
 
 /// A buffer to write from, lent until the write completes.

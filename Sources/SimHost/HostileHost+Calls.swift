@@ -21,7 +21,7 @@ extension HostileHost.State {
     }
 
     mutating func read(_ offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(HostError) {
-        let end = try HostileHost.end(offset, UInt64(buffer.count))
+        let end = try SparseBytes.end(of: offset, byteCount: buffer.count)
         trace.note("read", offset, UInt64(buffer.count))
         guard end <= view.byteCount else { throw .beyondEnd(offset: offset) }
         let start = end - buffer.count
@@ -52,7 +52,7 @@ extension HostileHost.State {
     mutating func begin(_ offset: UInt64, _ source: SimSource, durable: Bool, _ write: HostWrite)
         throws(HostError) -> HostWrite
     {
-        let end = try HostileHost.end(offset, UInt64(source.bytes.count))
+        let end = try SparseBytes.end(of: offset, byteCount: source.bytes.count)
         let start = end - source.bytes.count
         trace.note("write", offset, UInt64(source.bytes.count))
         let bytes = [UInt8](source.bytes)
@@ -132,7 +132,7 @@ extension HostileHost.State {
     }
 
     mutating func allocate(_ offset: UInt64, _ byteCount: UInt64) throws(HostError) {
-        let end = try HostileHost.end(offset, byteCount)
+        let end = try SparseBytes.end(of: offset, byteCount: byteCount)
         trace.note("allocate", offset, byteCount)
         if noSpaceCalls > 0 {
             noSpaceCalls -= 1

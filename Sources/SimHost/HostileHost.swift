@@ -112,7 +112,7 @@ public final class HostileHost: BlockHost, HostWriteProgress {
 
     public func punch(offset: UInt64, byteCount: UInt64) throws(HostError) {
         try call { state throws(HostError) in
-            let end = try Self.end(offset, byteCount)
+            let end = try SparseBytes.end(of: offset, byteCount: byteCount)
             state.trace.note("punch", offset, byteCount)
             // Allowed to keep the old bytes, which is the harder case as often as not.
             guard state.random.next() & 1 == 0 else { return }
@@ -157,9 +157,4 @@ public final class HostileHost: BlockHost, HostWriteProgress {
         }
     }
 
-    static func end(_ offset: UInt64, _ byteCount: UInt64) throws(HostError) -> Int {
-        let (end, overflow) = offset.addingReportingOverflow(byteCount)
-        guard !overflow, let end = Int(exactly: end), end <= 1 << 46 else { throw .beyondEnd(offset: offset) }
-        return end
-    }
 }

@@ -41,7 +41,7 @@ public final class MemoryBlockHost: BlockHost {
     public func read(_ batch: [HostRead]) throws(HostError) {
         for read in batch {
             try access { state throws(HostError) in
-                let end = try Self.end(read.offset, read.buffer.count)
+                let end = try SparseBytes.end(of: read.offset, byteCount: read.buffer.count)
                 guard end <= state.contents.byteCount else { throw .beyondEnd(offset: read.offset) }
                 state.contents.read(end - read.buffer.count, into: read.buffer)
             }
@@ -51,7 +51,7 @@ public final class MemoryBlockHost: BlockHost {
     public func beginWrite(at offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite {
         do throws(HostError) {
             try access { state throws(HostError) in
-                let end = try Self.end(offset, bytes.count)
+                let end = try SparseBytes.end(of: offset, byteCount: bytes.count)
                 try self.checkCapacity(end)
                 state.contents.write(end - bytes.count, bytes)
             }
@@ -67,7 +67,7 @@ public final class MemoryBlockHost: BlockHost {
 
     public func allocate(offset: UInt64, byteCount: UInt64) throws(HostError) {
         try access { state throws(HostError) in
-            let end = try Self.end(offset, Int(clamping: byteCount))
+            let end = try SparseBytes.end(of: offset, byteCount: byteCount)
             try self.checkCapacity(end)
             state.contents.grow(to: end)
         }
@@ -75,7 +75,7 @@ public final class MemoryBlockHost: BlockHost {
 
     public func punch(offset: UInt64, byteCount: UInt64) throws(HostError) {
         try access { state throws(HostError) in
-            let end = try Self.end(offset, Int(clamping: byteCount))
+            let end = try SparseBytes.end(of: offset, byteCount: byteCount)
             state.contents.erase(Int(clamping: offset)..<end)
         }
     }
@@ -97,10 +97,4 @@ public final class MemoryBlockHost: BlockHost {
         if let capacityBytes, UInt64(end) > capacityBytes { throw .noSpace }
     }
 
-    /// The end of a range, if there can be such a range in memory at all.
-    private static func end(_ offset: UInt64, _ byteCount: Int) throws(HostError) -> Int {
-        let (end, overflow) = offset.addingReportingOverflow(UInt64(byteCount))
-        guard !overflow, end <= UInt64(Int.max) else { throw .beyondEnd(offset: offset) }
-        return Int(end)
-    }
 }

@@ -11,6 +11,13 @@ package struct SparseBytes: Sendable {
 
     package init() {}
 
+    /// The end of a range of bytes, if there can be such a range: up to 16 TiB, as even a hole takes some memory.
+    package static func end(of offset: UInt64, byteCount: some BinaryInteger) throws(HostError) -> Int {
+        let (end, overflow) = offset.addingReportingOverflow(UInt64(clamping: byteCount))
+        guard !overflow, let end = Int(exactly: end), end <= 1 << 44 else { throw .beyondEnd(offset: offset) }
+        return end
+    }
+
     /// Grows to at least `byteCount` bytes of zeros; never shrinks.
     package mutating func grow(to byteCount: Int) {
         guard byteCount > self.byteCount else { return }
