@@ -7,9 +7,15 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
 ]
 
-/// Bugs to switch on, for `scripts/sabotage` alone; nothing of them is in any other build.
+/// libFuzzer of the toolchain, for `scripts/fuzz` alone, which says where it is.
+let fuzzer = Context.environment["CASEMATE_FUZZER"]
+
+/// Bugs to switch on, for `scripts/sabotage` and `scripts/fuzz` alone; nothing of them is in any other build.
 let sabotage: [SwiftSetting] =
-    Context.environment["CASEMATE_SABOTAGE"] == nil ? [] : [.define("SABOTAGE")]
+    Context.environment["CASEMATE_SABOTAGE"] == nil && fuzzer == nil ? [] : [.define("SABOTAGE")]
+
+/// What the fuzzer sees the inside of.
+let fuzzed: [SwiftSetting] = fuzzer == nil ? [] : [.unsafeFlags(["-sanitize=fuzzer"])]
 
 let package = Package(
     name: "casemate",
@@ -39,19 +45,25 @@ let package = Package(
         // The trusted block device and its hostile double.
         .target(
             name: "SecureBlock", dependencies: ["COpenSSL", "CLibURing", "CLinux"],
-            swiftSettings: strict + sabotage),
+            swiftSettings: strict + sabotage + fuzzed),
         .target(name: "SimHost", dependencies: ["SecureBlock", "CLinux"], swiftSettings: strict),
 
         .target(name: "Simulation", dependencies: ["SecureBlock", "SimHost"], swiftSettings: strict),
+        .target(
+            name: "FileSimulation", dependencies: ["SecureBlock", "SimHost", "EncFS", "MemFS", "VFS"],
+            swiftSettings: strict),
+        .target(
+            name: "Fuzzing", dependencies: ["SecureBlock", "SimHost", "EncFS", "VFS"],
+            swiftSettings: strict + fuzzed),
         .executableTarget(
-            name: "sim", dependencies: ["Simulation", "SimHost", "SecureBlock"],
+            name: "sim", dependencies: ["Simulation", "FileSimulation", "SimHost", "SecureBlock", "EncFS"],
             swiftSettings: strict + sabotage),
 
         // Filesystems behind one protocol.
         .target(
             name: "VFS", dependencies: [.product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
-        .target(name: "EncFS", dependencies: ["SecureBlock", "VFS"], swiftSettings: strict),
+        .target(name: "EncFS", dependencies: ["SecureBlock", "VFS"], swiftSettings: strict + sabotage + fuzzed),
         .target(name: "MemFS", dependencies: ["VFS"], swiftSettings: strict),
         .target(name: "HostFS", dependencies: ["VFS", "CLinux"], swiftSettings: strict),
         .target(name: "UnionFS", dependencies: ["VFS"], swiftSettings: strict),
@@ -98,7 +110,8 @@ let package = Package(
 
         .testTarget(
             name: "SecureBlockTests", dependencies: ["SecureBlock", "SimHost", "CLinux"], swiftSettings: strict),
-        .testTarget(name: "EncFSTests", dependencies: ["EncFS", "SimHost", "VFS"], swiftSettings: strict),
+        .testTarget(
+            name: "EncFSTests", dependencies: ["EncFS", "SimHost", "FileSimulation", "VFS"], swiftSettings: strict),
         .testTarget(
             name: "LibOSCoreTests",
             dependencies: ["LibOSCore", "MemFS", "HostFS", "UnionFS", "EncFS", "SecureBlock", "SimHost", "VFS"],
@@ -118,7 +131,15 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "SimulationTests", dependencies: ["Simulation", "SimHost", "SecureBlock"], swiftSettings: strict),
+            name: "SimulationTests", dependencies: ["Simulation", "Fuzzing", "SimHost", "SecureBlock"],
+            swiftSettings: strict),
         .testTarget(name: "ProjectTests", dependencies: [], swiftSettings: strict),
     ]
 )
+
+if let fuzzer {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz", dependencies: ["Fuzzing", "SecureBlock"], swiftSettings: strict + sabotage,
+            linkerSettings: [.unsafeFlags([fuzzer, "-lstdc++", "-lm"])]))
+}

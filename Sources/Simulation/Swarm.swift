@@ -115,6 +115,11 @@ extension SwarmWorld {
         case .faults(let isOn):
             faultsAreOn = isOn
             host.setPlan(isOn ? plan.faults : .none)
+        case .createSnapshot: createSnapshot()
+        case .deleteSnapshot: deleteSnapshot()
+        case .lookAtSnapshots: lookAtSnapshots()
+        case .lookBack: lookBack()
+        case .historyPolicy(let blocks, let isStrict): setHistoryPolicy(blocks: blocks, isStrict: isStrict)
         }
         if !host.hasPower { crash() }
     }
@@ -144,6 +149,9 @@ extension SwarmWorld {
         }
         guard violations.isEmpty else { return }
         guard open() else { return violate(.progress, "does not open without faults") }
+        lookAtSnapshots()
+        lookBack()
+        letGoOfHistory()
         write(0, min(4, plan.blocks))
         guard commit(waits: true) else { return violate(.progress, "does not commit without faults") }
         read(0..<plan.blocks)

@@ -49,13 +49,14 @@ enum SwarmBlock: Hashable, Sendable {
 
 extension SecureDevice {
     /// Reads every block by itself. `nil` when a call failed in a way that says nothing of single blocks.
-    func swarmContents(_ range: Range<Int>) -> (blocks: [SwarmBlock], wipes: Bool) {
+    /// - Parameter stride: from one block of `range` to the next, in blocks of the device.
+    func swarmContents(_ range: Range<Int>, stride: Int = 1) -> (blocks: [SwarmBlock], wipes: Bool) {
         let buffer = AlignedBuffer(byteCount: blockBytes)
         var wipes = true
         let blocks = range.map { block -> SwarmBlock in
             UnsafeMutableRawBufferPointer(buffer.bytes).initializeMemory(as: UInt8.self, repeating: 0xA5)
             do throws(DeviceError) {
-                try read(LogicalBlock(UInt64(block)), into: buffer.bytes)
+                try read(LogicalBlock(UInt64(block * stride)), into: buffer.bytes)
                 guard let value = SwarmPattern.value(UnsafeRawBufferPointer(buffer.bytes)) else { return .wrong }
                 return .value(value)
             } catch {

@@ -34,6 +34,13 @@ public struct SwarmStep: Sendable, Hashable {
         case adversary(AdversaryMove)
         case rollBackAnchor
         case faults(isOn: Bool)
+        case createSnapshot
+        case deleteSnapshot
+        case lookAtSnapshots
+        /// Open commits that the history lists.
+        case lookBack
+        /// How much log is to be kept for the history's sake, and whether writes give way to it.
+        case historyPolicy(blocks: Int, isStrict: Bool)
     }
     public var action: Action
     /// What chance in this step depends on.
@@ -60,7 +67,7 @@ public struct SwarmPlan: Sendable {
         self.seed = seed
         blocks = [24, 48, 80, 160].randomElement(using: &random) ?? 48
         segmentBlocks = Int.random(in: 0..<5, using: &random) == 0 ? 32 : 16
-        sparePerMille = [0, 100, 300].randomElement(using: &random) ?? 100
+        sparePerMille = [0, 100, 300, 2000].randomElement(using: &random) ?? 100
         checkpointBlocks = [nil, 16, 24, 60].randomElement(using: &random) ?? nil
         isAnchored = Int.random(in: 0..<3, using: &random) > 0
         anchorFailsPerMille = Int.random(in: 0..<4, using: &random) == 0 ? 30 : 0
@@ -93,6 +100,7 @@ public struct SwarmPlan: Sendable {
     private enum Kind: CaseIterable {
         case write, discard, read, readAll, commit, waitForAll, reopen, crash, crashSoon, kill, look, check
         case recoverTwice, addKey, removeKey, save, restore, fork, adversary, rollBackAnchor, faults
+        case createSnapshot, deleteSnapshot, lookAtSnapshots, lookBack, historyPolicy
     }
 
     private static func weights(isHonest: Bool, _ random: inout SimRandom) -> [(kind: Kind, weight: Int)] {
@@ -105,7 +113,8 @@ public struct SwarmPlan: Sendable {
                 return isHonest || isLeftOut ? nil : (kind, kind == .adversary ? 6 : 1)
             case .restore, .save: return (kind, 4)
             case .read, .discard: return isLeftOut ? nil : (kind, 5)
-            case .fork, .addKey, .removeKey, .recoverTwice, .check, .readAll: return isLeftOut ? nil : (kind, 1)
+            case .historyPolicy, .fork, .addKey, .removeKey, .recoverTwice, .check, .readAll:
+                return isLeftOut ? nil : (kind, 1)
             default: return isLeftOut ? nil : (kind, 2)
             }
         }
@@ -138,6 +147,13 @@ public struct SwarmPlan: Sendable {
         case .adversary: return .adversary(moves.randomElement(using: &random) ?? .zeroBlock)
         case .rollBackAnchor: return .rollBackAnchor
         case .faults: return .faults(isOn: Int.random(in: 0..<3, using: &random) > 0)
+        case .createSnapshot: return .createSnapshot
+        case .deleteSnapshot: return .deleteSnapshot
+        case .lookAtSnapshots: return .lookAtSnapshots
+        case .lookBack: return .lookBack
+        case .historyPolicy:
+            return .historyPolicy(
+                blocks: [0, 30, 200].randomElement(using: &random) ?? 0, isStrict: Bool.random(using: &random))
         }
     }
 }

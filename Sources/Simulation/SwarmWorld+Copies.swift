@@ -4,7 +4,7 @@ import SimHost
 // What is done with copies of a store, beside the volume that is open.
 
 extension SwarmWorld {
-    private func anchorCopy() -> MemoryAnchor? { anchor.map { MemoryAnchor($0.value) } }
+    func anchorCopy() -> MemoryAnchor? { anchor.map { MemoryAnchor($0.value) } }
 
     /// Opens a copy for reading, at the last commit or an earlier one.
     func look(commitsBack: Int) {
@@ -166,7 +166,9 @@ extension SwarmWorld {
         guard !mayBeWrong, host.hasPower else { return }
         if images.count >= 5 { images.removeFirst() }
         images.append(
-            Saved(store: host.crashContents(), anchor: anchor?.value, branch: branch, model: committed))
+            Saved(
+                store: host.crashContents(), anchor: anchor?.value, branch: branch, model: committed,
+                snapshots: snapshots))
     }
 
     /// An operator puts a saved copy back. With the anchor as it is, it must not pass for the present.
@@ -189,6 +191,7 @@ extension SwarmWorld {
         branch = saved.branch
         model = saved.model
         committed = saved.model
+        snapshots = saved.snapshots
         isTainted = false
         isAnchorTurnedBack = false
         hasSecondKey = false

@@ -87,6 +87,7 @@ extension SwarmWorld {
             )
         }
         device = opened
+        acceptSnapshots(opened)
     }
 
     private func allCandidates(_ sequence: UInt64) -> [SwarmBranch.Contents] {

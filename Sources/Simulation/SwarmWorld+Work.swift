@@ -28,7 +28,7 @@ extension SwarmWorld {
                     return
                 }
                 guard learn(block, values), commit(waits: true) else { return }
-                if attempt == 3, !mayBeWrong, host.failuresTold == 0 {
+                if attempt == 3, !mayBeWrong, host.failuresTold == 0, !snapshots.mayTakeSpace {
                     violate(.progress, "no space for a write after \(attempt) commits: \(error)")
                 }
             }

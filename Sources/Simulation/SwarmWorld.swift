@@ -8,6 +8,7 @@ final class SwarmWorld {
         var anchor: AnchorValue?
         var branch: SwarmBranch
         var model: SwarmBranch.Contents
+        var snapshots: SwarmSnapshots
     }
 
     let plan: SwarmPlan
@@ -25,6 +26,9 @@ final class SwarmWorld {
     /// The contents of every commit of every branch, for a volume that was put together from several times.
     var everCommitted: [UInt64: [SwarmBranch.Contents]] = [:]
     var images: [Saved] = []
+    var snapshots = SwarmSnapshots()
+    /// What each snapshot that was ever made holds.
+    var everSnapshots: [String: SwarmBranch.Contents] = [:]
     var value: UInt64 = 0
     /// Somebody lied, and what is stored may not be what was written.
     var isTainted = false

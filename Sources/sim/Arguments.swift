@@ -5,6 +5,7 @@ struct Arguments {
         case one(UInt64)
         case search
         case crashes
+        case files
         case sabotage(String)
     }
     struct Mistake: Error {
@@ -18,7 +19,10 @@ struct Arguments {
             and the next one goes on from there
         sim --crashes [the same]
             every crash of the workload of each seed instead
-        sim --sabotage NAME [--seconds N]     whether a bug switched on is found, in a build that has it; 'list' names them
+        sim --files [the same]
+            every crash of each sequence of three operations on EncFS instead; there are 21 to the third of them
+        sim --sabotage NAME [--seconds N]     whether a bug switched on is found, in a build that has it; 'list' names them;
+            with --first N, by the swarm alone
         """
 
     var task = Task.search
@@ -36,6 +40,7 @@ struct Arguments {
             switch word {
             case "--help", "-h": task = .help
             case "--crashes": task = .crashes
+            case "--files": task = .files
             case "--sabotage":
                 guard let name = words.popFirst() else { throw Mistake(text: "--sabotage wants a name") }
                 task = .sabotage(name)

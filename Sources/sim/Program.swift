@@ -1,3 +1,4 @@
+import FileSimulation
 import Glibc
 import SimHost
 import Simulation
@@ -19,6 +20,7 @@ struct Program {
         case .search: exit(await search(arguments))
         case .sabotage(let name): exit(SabotageRun.main(name, arguments))
         case .crashes: exit(await searchCrashes(arguments))
+        case .files: exit(await searchFiles(arguments))
         }
     }
 
@@ -86,7 +88,9 @@ struct Program {
             let batch = next..<min(next &+ UInt64(arguments.jobs), end)
             total += await withTaskGroup(of: CrashSearch.Result.self) { group in
                 for seed in batch {
-                    group.addTask { CrashSearch.run(seed: seed, isAnchored: seed % 2 == 0) }
+                    group.addTask {
+                        CrashSearch.run(seed: seed)
+                    }
                 }
                 return await group.reduce(into: CrashSearch.Result()) { $0 += $1 }
             }
@@ -96,8 +100,44 @@ struct Program {
         for violation in total.violations { say(violation) }
         say(
             "\(next - first) workloads (\(first) to \(next &- 1)), \(total.images) distinct crash images, "
-                + "\(total.insideRecovery) of them inside recovery, \(total.violations.count) refuted")
+                + "\(total.insideRecovery) of them inside recovery, \(total.relocatedBlocks) blocks "
+                + "moved by the cleaner, \(total.violations.count) refuted")
         return total.violations.isEmpty ? 0 : 1
+    }
+
+    /// Every crash of sequences of three operations on the filesystem, in their order, and of a long truncation.
+    private static func searchFiles(_ arguments: Arguments) async -> Int32 {
+        let operations = FileOperation.allCases, count = UInt64(operations.count)
+        let first = arguments.stateFile.flatMap(State.read) ?? arguments.first - min(1, arguments.first)
+        let deadline = arguments.seconds.map { Deadline(seconds: $0) }
+        let end = min(count * count * count, arguments.count.map { first &+ $0 } ?? .max)
+        var next = first, images = 0
+        let chain = FileChainSearch.run()
+        var violations = chain.violations
+        while next < end, deadline?.isPast != true {
+            let batch = next..<min(next + UInt64(arguments.jobs), end)
+            let results = await withTaskGroup(of: FileCrashSearch.Result.self) { group in
+                for number in batch {
+                    group.addTask {
+                        let places = [number / count / count, number / count % count, number % count]
+                        return FileCrashSearch.run(places.map { operations[Int($0)] })
+                    }
+                }
+                return await group.reduce(into: []) { $0.append($1) }
+            }
+            for result in results {
+                images += result.images
+                violations += result.violations
+            }
+            next = batch.upperBound
+            if let file = arguments.stateFile { State.write(next, file) }
+        }
+        for violation in violations { say(violation) }
+        say(
+            "\(next - first) sequences of three operations (\(first) to \(next &- 1) of \(count * count * count)), "
+                + "\(images) distinct crash images; \(chain.commitsInside) commits inside a truncation; "
+                + "\(violations.count) refuted")
+        return violations.isEmpty ? 0 : 1
     }
 
     static func say(_ text: String) { write(text, 1) }

@@ -76,4 +76,16 @@ import VFS
         let again = try group.stored.withUnsafeBytes { try BitmapGroup(number: 0, stored: $0) }
         #expect(again.free == group.free && again.nextUsed(in: 10..<300) == 70)
     }
+
+    @Test func unsuitableOptionsAreRefused() {
+        for (blocks, nodeBytes) in [(8192, 5000), (8192, 1 << 20)] as [(UInt64, Int)] {
+            let failure = #expect(throws: EncFSError.self) {
+                try freshDevice(blocks: blocks, nodeBytes: nodeBytes)
+            }
+            guard case .unsuitableOptions = failure else {
+                Issue.record("nodes of \(nodeBytes) bytes: \(String(describing: failure))")
+                continue
+            }
+        }
+    }
 }

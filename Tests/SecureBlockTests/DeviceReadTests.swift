@@ -66,4 +66,46 @@ import Testing
         #expect(buffer.bytes.allSatisfy { $0 == 0 })
         try device.close()
     }
+
+    /// A record's header that does not verify, and a page of the map: each is named as what it is.
+    @Test func headersAndPagesAreNamed() throws {
+        let host = MemoryBlockHost()
+        try DeviceTesting.create(host, blocks: 64)
+        let device = try DeviceTesting.open(host)
+        try DeviceTesting.write(device, 3, 1)
+        try device.commit().wait()
+        let place = try #require(try device.physicalLocation(of: LogicalBlock(3)))
+        try device.close()
+        let page = try UnlockedVolume(
+            MemoryBlockHost(contents: host.contents), credential: DeviceTesting.keyFile(), forWriting: false
+        ).newest.mapTop[0].block
+        // The record has one block, so its header is right before.
+        let header = PhysicalBlock(place.rawValue - 1)
+        for (damaged, reason) in [(header, UnreadableReason.headerMismatch(header)), (page, .mapMismatch(page))] {
+            var contents = host.contents
+            contents.erase(Int(damaged.rawValue) * blockBytes..<Int(damaged.rawValue + 1) * blockBytes)
+            let opened = try DeviceTesting.open(MemoryBlockHost(contents: contents), mode: .readOnly)
+            let buffer = AlignedBuffer(byteCount: blockBytes)
+            let failure = #expect(throws: DeviceError.self) {
+                try opened.read(LogicalBlock(3), into: buffer.bytes)
+            }
+            guard case .unreadable(_, let found)? = failure, found == reason else {
+                Issue.record("\(reason): \(String(describing: failure))")
+                continue
+            }
+            try opened.close()
+        }
+    }
+
+    @Test func unsuitableOptionsAreRefused() throws {
+        for (blocks, segmentBlocks) in [(64, 3), (64, 8), (0, 16)] as [(UInt64, Int)] {
+            let failure = #expect(throws: VolumeError.self) {
+                try DeviceTesting.create(MemoryBlockHost(), blocks: blocks, segmentBlocks: segmentBlocks)
+            }
+            guard case .unsuitableOptions = failure else {
+                Issue.record("\(blocks) blocks, segments of \(segmentBlocks): \(String(describing: failure))")
+                continue
+            }
+        }
+    }
 }

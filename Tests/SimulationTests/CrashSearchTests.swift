@@ -1,3 +1,4 @@
+import SimHost
 import Simulation
 import Synchronization
 import Testing
@@ -14,9 +15,11 @@ import Testing
         var result = CrashSearch.Result()
         var seed = part * 1000
         while result.images < wanted, result.violations.isEmpty {
-            result += CrashSearch.run(
-                seed: seed, isAnchored: seed % 2 == 0, steps: isDebugBuild ? 10 : 60,
-                recoveriesEvery: isDebugBuild ? 40 : 400, limit: wanted)
+            result +=
+                isDebugBuild
+                ? CrashSearch.run(
+                    seed: seed, isAnchored: seed % 2 == 0, steps: 10, recoveriesEvery: 40, limit: wanted)
+                : CrashSearch.run(seed: seed, limit: wanted)
             seed += 1
         }
         for violation in result.violations.prefix(5) { Issue.record("\(violation)") }
@@ -27,7 +30,34 @@ import Testing
         }
         guard let total else { return }
         print("crashes: \(total.images) distinct images, \(total.insideRecovery) of them inside recovery")
+        #expect(isDebugBuild || total.relocatedBlocks > 1000)
         #expect(total.images > (isDebugBuild ? 800 : 500_000))
         #expect(total.insideRecovery > (isDebugBuild ? 0 : 10_000))
+    }
+
+    /// What a failed flush left behind is unknown for good (I5): after it nothing is acknowledged, whatever else succeeds.
+    @Test(arguments: 0..<6)
+    func aFailedFlushAcknowledgesNothing(flush: Int) {
+        let result = CrashSearch.run(
+            seed: UInt64(flush), isAnchored: flush % 2 == 0, steps: isDebugBuild ? 20 : 60,
+            policy: .quick, failsFlush: flush)
+        for violation in result.violations.prefix(5) { Issue.record("\(violation)") }
+        #expect(result.images > 10)
+    }
+
+    /// What the host cannot read may hold the newest commits (I6): opening says so, and does not go on without them.
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
+    func aReadErrorIsNoEndOfTheLog(seed: UInt64) {
+        let result = CrashSearch.withReadErrors(seed: seed)
+        for violation in result.violations.prefix(5) { Issue.record("\(violation)") }
+        #expect(result.images > 20)
+    }
+
+    /// Either root slot is enough, at every moment.
+    @Test(arguments: 1...3 as ClosedRange<UInt64>)
+    func oneRootIsEnough(seed: UInt64) {
+        let result = CrashSearch.withOneRoot(seed: seed, steps: isDebugBuild ? 10 : 60)
+        for violation in result.violations.prefix(5) { Issue.record("\(violation)") }
+        #expect(result.images > (isDebugBuild ? 20 : 200))
     }
 }

@@ -109,6 +109,7 @@ final class BitmapGroup {
         for bit in range {
             precondition(isUsed(bit) && !isPending(bit))
             pending[bit / 64] |= 1 << UInt64(bit % 64)
+            if FileSabotage.isOn(.freeAtOnce) { used[bit / 64] &= ~(1 << UInt64(bit % 64)) }
         }
         pendingCount += range.count
         isDirty = true

@@ -13,7 +13,7 @@ extension Tree {
         guard found else { return try insert(key, value, at: cursor) }
         let leaf = cursor.leaf
         if leaf.valueLength(cursor.index) == value.count {
-            touch(leaf, item: cursor.index)
+            if !FileSabotage.isOn(.forgetDirtyNode) { touch(leaf, item: cursor.index) }
             value.withUnsafeBytes { leaf.overwrite(at: cursor.index, $0) }
         } else {
             touch(leaf)

@@ -122,8 +122,14 @@ final class Committer: Sendable {
             gate.lockExclusive()
             defer { gate.unlock() }
             try alone()
-            try writeRest(after: last)
-            let commit = try device.commit()
+            let commit: any CommitTicket
+            if FileSabotage.isOn(.commitBeforeNodes) {
+                commit = try device.commit()
+                try writeRest(after: last)
+            } else {
+                try writeRest(after: last)
+                commit = try device.commit()
+            }
             isChanged.store(false, ordering: .releasing)
             dataBytes.store(0, ordering: .relaxed)
             ticket = OrderedCommit(commit, latch: latch)
@@ -218,14 +224,18 @@ final class Committer: Sendable {
 
         let failure = attempt(after: last) { () throws(DeviceError) in
             var writes = StagedWrites(device)
-            if let superblock { try writes.add(0, superblock.stored) }
+            if let superblock, !FileSabotage.isOn(.commitLeavesCounters) { try writes.add(0, superblock.stored) }
             for (number, bytes) in zip(tables, tableBlocks) { try writes.add(1 + number, bytes) }
-            for group in groups { try writes.add(store.space.bitmapStart + UInt64(group.number), group.stored) }
+            for group in groups where !FileSabotage.isOn(.commitLeavesBitmaps) {
+                try writes.add(store.space.bitmapStart + UInt64(group.number), group.stored)
+            }
             for node in nodes {
                 try writes.add(node.address, node.content)
             }
             try writes.flush()
-            for range in freed { try device.discard(LogicalBlock(range.lowerBound), count: UInt64(range.count)) }
+            for range in freed where !FileSabotage.isOn(.keepFreedBlocks) {
+                try device.discard(LogicalBlock(range.lowerBound), count: UInt64(range.count))
+            }
         }
 
         store.monitor.lock()

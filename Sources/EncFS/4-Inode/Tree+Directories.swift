@@ -45,6 +45,7 @@ extension Tree {
         guard list.count * 8 <= maximumValueBytes else { throw .refused(.noSpace) }
         try set(key, StoredNumbers.encode(list))
         try insert(ItemKey(directory, .entry, sequence), item.stored)
+        if FileSabotage.isOn(.dropBacklink) { return }
         try insert(ItemKey(item.inode, .backlink, sequence), StoredNumbers.encode([directory]))
     }
 
@@ -53,7 +54,9 @@ extension Tree {
     ) throws(TreeError) {
         let key = index.key(item.name, in: directory)
         let list = try sequences(key).filter { $0 != sequence }
-        if list.isEmpty { try remove(key) } else { try set(key, StoredNumbers.encode(list)) }
+        if !FileSabotage.isOn(.keepNameHash) {
+            if list.isEmpty { try remove(key) } else { try set(key, StoredNumbers.encode(list)) }
+        }
         guard try remove(ItemKey(directory, .entry, sequence)),
             try remove(ItemKey(item.inode, .backlink, sequence))
         else { throw .corrupt("entry \(sequence) of inode \(directory): entry or backlink is missing") }

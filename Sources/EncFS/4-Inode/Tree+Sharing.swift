@@ -86,6 +86,7 @@ extension Tree {
 
     /// Counts one more extent for each block.
     func share(_ range: Range<UInt64>) throws(TreeError) {
+        if FileSabotage.isOn(.dropReference) { return }
         _ = try recount(range) { (references) throws(TreeError) in
             guard references < .max else { throw .refused(.tooManyLinks) }
             return references + 1

@@ -5,7 +5,9 @@ extension EncFS {
     /// Gives blocks of the write that are shared new places.
     /// - Returns: the extents to write to.
     func leaveShared(_ tree: Tree, _ extents: [Extent], _ plan: inout Plan) throws(TreeError) -> [Extent] {
-        guard extents.contains(where: \.mayBeShared) else { return extents }
+        guard extents.contains(where: \.mayBeShared), !FileSabotage.isOn(.writeThroughSharing) else {
+            return extents
+        }
         let blocks = Self.blocks(plan.range)
         var result: [Extent] = []
         for extent in extents {

@@ -117,7 +117,7 @@ extension EncFS {
                 try tree.remove(ItemKey(ItemKey.filesystem, .orphan, number))
                 tree.afterKeep.append { [table] in table.setUnlinked(number, false) }
             }
-            inode.linkCount += 1
+            if !FileSabotage.isOn(.dropLinkCount) { inode.linkCount += 1 }
             inode.changeTime = now
             try tree.storeInode(number, inode, table)
             try tree.addEntry(
@@ -171,6 +171,7 @@ extension EncFS {
         inode.changeTime = now
         try tree.storeInode(number, inode, table)
         guard inode.linkCount == 0 else { return false }
+        if FileSabotage.isOn(.dropOrphan) { return true }
         try tree.insert(ItemKey(ItemKey.filesystem, .orphan, number), [])
         return true
     }

@@ -52,7 +52,9 @@ extension EncFS {
             }
             // A directory above the one moved is not empty.
             try tree.removeEntry(existing.item, in: move.to, sequence: existing.sequence, index)
-            if try dropLink(tree, existing.item.inode, move.now) { orphan = existing.item.inode }
+            if !FileSabotage.isOn(.renameLeavesTarget), try dropLink(tree, existing.item.inode, move.now) {
+                orphan = existing.item.inode
+            }
             if existing.item.kind == .directory { links -= 1 }
         }
         try tree.removeEntry(item, in: move.from, sequence: sequence, index)

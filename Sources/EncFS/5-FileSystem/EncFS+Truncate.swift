@@ -144,7 +144,9 @@ extension EncFS {
             record.blocks -= min(freed, record.blocks)
             if !isDone {
                 trimFrom = from
-                try tree.set(ItemKey(ItemKey.filesystem, .trimIntent, number), StoredNumbers.encode([from]))
+                if !FileSabotage.isOn(.dropTrimIntent) {
+                    try tree.set(ItemKey(ItemKey.filesystem, .trimIntent, number), StoredNumbers.encode([from]))
+                }
             }
         }
         record.size = size
@@ -174,7 +176,7 @@ extension EncFS {
 
     /// The logical block that holds the file's byte `size`, if that is inside an allocated block.
     private func tailBlock(_ tree: Tree, _ number: UInt64, size: UInt64) throws(TreeError) -> Tail? {
-        guard size % Self.blockSize != 0 else { return nil }
+        guard size % Self.blockSize != 0, !FileSabotage.isOn(.keepBytesPastEnd) else { return nil }
         let block = size / Self.blockSize
         guard let extent = try tree.lastExtent(number, upTo: block), extent.fileEnd > block else { return nil }
         let part = extent.part(block..<block + 1)

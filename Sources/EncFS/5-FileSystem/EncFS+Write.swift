@@ -106,6 +106,9 @@ extension EncFS {
             try retreat(inode.number, &plan, from: written)
             guard written > plan.range.lowerBound else { return try refuse(failure, plan, inode.number) }
         }
+        if FileSabotage.isOn(.commitInsideWrite) {
+            do throws(DeviceError) { _ = try device.commit() } catch { latch.set("commit: \(error.text)") }
+        }
         if plan.isOverwrite {
             table.noteTimes(inode.number) { times in
                 times.modification = now
@@ -117,7 +120,9 @@ extension EncFS {
                 record.size = max(record.size, written)
                 touch(&record, flags, now)
                 try adopt(plan.moves, tree, inode.number)
-                if plan.inline != nil { try tree.remove(ItemKey(inode.number, .inlineData)) }
+                if plan.inline != nil, !FileSabotage.isOn(.keepInlineBytes) {
+                    try tree.remove(ItemKey(inode.number, .inlineData))
+                }
                 record.flags.remove(.hasInlineData)
                 if flags.contains(.clearsPrivileges) { try dropFileCapabilities(tree, inode.number, &record) }
                 try tree.storeInode(inode.number, record, table)

@@ -1,12 +1,15 @@
 /// Bugs that can be switched on, one at a time, to see that tests find them. Only a build with the flag `SABOTAGE` (see
 /// `scripts/sabotage`) has them; in any other ``isOn(_:)`` is the constant `false` and nothing of them remains.
 package enum Sabotage: String, CaseIterable, Sendable {
+    // Segments are taken oldest first and some are always held back, which hides a segment that comes free too soon. The
+    // bugs that let one go before a flush or commit also have it taken first: see ``takesYoungest``.
+
     /// Does nothing, and so must not be found: shows that a run can end without a finding.
     case none
     // I1
     case fixedEpoch, keepGeneration, sameRootNumber
     // I2
-    case replayForgetsDiscards, replayForgetsRelocations, discardKeepsMap, commitLeavesDiscards
+    case replayForgetsDiscards, replayKeepsOldPlace, discardKeepsMap, commitLeavesDiscards
     case checkpointForgetsPage, forgetLiveBlocks
     // I3, I4
     case ignoreNextSegment, announceOwnSegment, rootListsOldPosition
@@ -21,7 +24,7 @@ package enum Sabotage: String, CaseIterable, Sendable {
     // I9, I10
     case closeCommits, noReserve
     // I11
-    case skipRecoveryFlush
+    case skipRecoveryFlush, oneRecoveryRoot
     // I12
     case ignoreAnchor, rootForgetsAnchor, ignoreAnchorConflict, acceptMissingAnchor
     // I13
@@ -42,4 +45,8 @@ package enum Sabotage: String, CaseIterable, Sendable {
         @inline(__always)
         package static func isOn(_ sabotage: Sabotage) -> Bool { false }
     #endif
+
+    /// Whether segments that came free last are taken first.
+    @inline(__always)
+    package static var takesYoungest: Bool { isOn(.reuseBeforeCommit) || isOn(.skipRecoveryFlush) }
 }

@@ -25,13 +25,14 @@ final class Replayer {
         for (slot, entry) in header.entries.enumerated() {
             switch entry.kind {
             case .data, .relocation:
-                if Sabotage.isOn(.replayForgetsRelocations), entry.kind == .relocation { continue }
                 let block = try logicalBlock(entry.address, header)
                 let place = LogPosition(
                     segment: header.position.segment, block: header.position.block + 1 + UInt32(slot))
                 try load(block)
                 let present = map.entry(block)
-                map.set(block, MapEntry(block: context.geometry.physical(place), slot: slot))
+                if !Sabotage.isOn(.replayKeepsOldPlace) || entry.kind == .data {
+                    map.set(block, MapEntry(block: context.geometry.physical(place), slot: slot))
+                }
                 table.gainLive(header.position.segment)
                 try lose(present, header)
             case .discard, .lost:

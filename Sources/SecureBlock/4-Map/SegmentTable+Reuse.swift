@@ -114,7 +114,8 @@ extension SegmentTable {
         }
         let need = rootNeed(entry, state)
         if need > reuse.olderRoot, !Sabotage.isOn(.reuseBeforeRoot) { return (.awaitsRoot, need.rawValue) }
-        return (.ready, entry.state == .neverUsed ? 0 : max(entry.lastDeath, entry.lastRecord).rawValue + 1)
+        let key = entry.state == .neverUsed ? 0 : max(entry.lastDeath, entry.lastRecord).rawValue + 1
+        return (.ready, Sabotage.takesYoungest ? .max - key : key)
     }
 
     private func leave(_ segment: UInt32) {

@@ -270,6 +270,7 @@ extension SecureDevice {
     private func slotsToWrite(_ work: Checkpoint, isRecovery: Bool) -> [Int] {
         monitor.locked {
             let older = log.roots[0].number <= log.roots[1].number ? 0 : 1
+            if Sabotage.isOn(.oneRecoveryRoot), isRecovery { return [older] }
             return isRecovery || work.fillsBothSlots ? [older, 1 - older] : [older]
         }
     }
