@@ -21,5 +21,6 @@ final class LentHost: BlockHost {
     func punch(offset: UInt64, byteCount: UInt64) throws(HostError) {
         try host.punch(offset: offset, byteCount: byteCount)
     }
+    func cut(to byteCount: UInt64) throws(HostError) { try host.cut(to: byteCount) }
     func close() {}
 }

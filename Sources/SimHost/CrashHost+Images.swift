@@ -123,7 +123,7 @@ private struct CrashEnumerator {
                 return false
             }
             return write.durable || isFlushed(completedAt, before: moment)
-        case .allocate, .punch: return index < moment && isFlushed(index, before: moment)
+        case .allocate, .punch, .cut: return index < moment && isFlushed(index, before: moment)
         }
     }
 
@@ -155,6 +155,7 @@ private struct CrashEnumerator {
         case .allocate(_, _, let grewTo): if let grewTo { disk.grow(to: Int(clamping: grewTo)) }
         case .punch(let offset, let byteCount):
             disk.erase(Int(clamping: offset)..<Int(clamping: offset + byteCount))
+        case .cut(let byteCount): disk.cut(to: Int(clamping: byteCount))
         case .flush, .anchor, .mark: return
         }
     }

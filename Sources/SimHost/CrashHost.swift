@@ -149,6 +149,14 @@ public final class CrashHost: BlockHost, HostWriteProgress {
         for write in state.withLock({ $0.underWay.map(\.write) }) { finish(write) }
     }
 
+    public func cut(to byteCount: UInt64) throws(HostError) {
+        try access { state throws(HostError) in
+            guard byteCount < UInt64(state.current.byteCount) else { return }
+            state.current.truncate(to: Int(clamping: byteCount))
+            state.events.append(.cut(to: byteCount))
+        }
+    }
+
     public func close() {
         for write in state.withLock({ $0.underWay.map(\.write) }) { finish(write) }
         state.withLock { $0.isClosed = true }

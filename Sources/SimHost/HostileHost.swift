@@ -122,6 +122,15 @@ public final class HostileHost: BlockHost, HostWriteProgress {
         }
     }
 
+    public func cut(to byteCount: UInt64) throws(HostError) {
+        try call { state throws(HostError) in
+            state.trace.note("cut", byteCount, 0)
+            state.view.truncate(to: Int(clamping: byteCount))
+            state.media.truncate(to: Int(clamping: byteCount))
+            state.atRisk.removeAll { UInt64($0.offset) >= byteCount }
+        }
+    }
+
     /// Completes what is under way, or fails it when there is no power; idempotent.
     public func close() {
         for write in state.withLock({ $0.underWay.map(\.write) }) { finish(write) }

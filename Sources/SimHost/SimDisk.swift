@@ -16,6 +16,11 @@ struct SimDisk: Sendable {
         contents.grow(to: byteCount)
     }
 
+    mutating func cut(to byteCount: Int) {
+        erase(min(byteCount, contents.byteCount)..<contents.byteCount)
+        contents.truncate(to: byteCount)
+    }
+
     /// Writes some sectors of `bytes`, which begin at `offset`, a multiple of the sector size.
     mutating func write(_ offset: Int, _ bytes: [UInt8], sectors: Range<Int>) {
         let start = sectors.lowerBound * SimWrite.sectorBytes

@@ -10,6 +10,8 @@ public enum SimEvent: Sendable {
     case allocate(offset: UInt64, byteCount: UInt64, grewTo: UInt64?)
     /// A range was given back: it reads as zeros from here on.
     case punch(offset: UInt64, byteCount: UInt64)
+    /// The store was made to end at `byteCount`.
+    case cut(to: UInt64)
     /// The anchor took a new value.
     case anchor(AnchorValue)
     /// The test noted something: see ``CrashHost/mark(_:)``.

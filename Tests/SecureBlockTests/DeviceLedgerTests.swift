@@ -19,8 +19,10 @@ import Testing
             let host = CrashHost(contents: pool[Int.random(in: 0..<pool.count, using: &generator)])
             let device = try DeviceTesting.open(host, checkpointInterval: 20 * blockBytes)
             for step: UInt64 in 0..<30 {
+                if step % 10 == 9 { try resize(device, UInt64.random(in: 20...90, using: &generator)) }
+                let block = UInt64.random(in: 0..<device.logicalBlockCount, using: &generator)
                 do {
-                    try DeviceTesting.write(device, UInt64.random(in: 0..<40, using: &generator), step + 1)
+                    try DeviceTesting.write(device, block, step + 1)
                 } catch {
                     guard DeviceTesting.isShortOfSpace(error) else { throw error }
                 }
@@ -33,6 +35,14 @@ import Testing
         }
         #expect(ledger.findings == [])
         #expect(ledger.sealedCount > 1000)
+    }
+
+    /// Segments that are cut off and come again, in one epoch and over several.
+    private func resize(_ device: SecureDevice, _ blocks: UInt64) throws {
+        let old = device.logicalBlockCount
+        if blocks < old { try device.discard(LogicalBlock(blocks), count: old - blocks) }
+        try device.commit().wait()
+        try device.resize(toBlocks: blocks)
     }
 
     /// No block of plaintext and no key ever reaches the host.

@@ -18,16 +18,16 @@ private final class Reshaping {
     /// What each of the client's commits holds; the device's own are the same states again.
     private var states: [(commit: UInt64, blocks: [UInt64])] = []
     private var snapshots: [SnapshotName: [UInt64]] = [:]
-    private var sizes: Set<UInt64>
     private var promises: [Promise] = []
     private var value: UInt64 = 0
     private var generator: SeededGenerator
     let firstEvent: Int
+    /// When the size was changing.
+    private(set) var resizing: [Range<Int>] = []
 
     init(seed: UInt64, blocks: Int = 60) throws {
         generator = SeededGenerator(seed)
         model = [UInt64](repeating: 0, count: blocks)
-        sizes = [UInt64(blocks)]
         try DeviceTesting.create(host, blocks: UInt64(blocks))
         firstEvent = host.eventCount
         states = [(1, model)]
@@ -80,11 +80,29 @@ private final class Reshaping {
         promise()
     }
 
+    /// Gives up what is behind the new end first, as a client must.
+    func resize(_ blocks: UInt64) throws {
+        let old = device.logicalBlockCount
+        let start = host.eventCount
+        defer { resizing.append(start..<host.eventCount + 1) }
+        if blocks < old {
+            try device.discard(LogicalBlock(blocks), count: old - blocks)
+            for index in Int(blocks)..<model.count { model[index] = 0 }
+            try commit()
+        }
+        try device.resize(toBlocks: blocks)
+        model = Array(model.prefix(Int(blocks))) + Array(repeating: 0, count: max(0, Int(blocks) - model.count))
+        #expect(try host.byteCount() == device.context.geometry.volumeBytes)
+        try device.checkInvariants()
+        promise()
+    }
+
     /// Opens every image, holds it against what was promised, and closes it again.
-    func checkEveryCrash(seed: UInt64, every stride: Int = 1) throws -> Int {
+    func checkEveryCrash(seed: UInt64, every stride: Int = 1, during ranges: [Range<Int>]? = nil) throws -> Int {
         #expect(host.violations.isEmpty)
         var images = 0
-        for event in Swift.stride(from: firstEvent, to: host.eventCount + 1, by: stride) {
+        let events = (ranges ?? [firstEvent..<host.eventCount + 1]).joined().enumerated()
+        for (number, event) in events where number % stride == 0 {
             for image in host.crashImages(at: event, .thorough(seed: seed)) {
                 images += 1
                 try check(image)
@@ -113,6 +131,9 @@ private final class Reshaping {
         var expected = Array(state.prefix(Int(device.logicalBlockCount)))
         expected += [UInt64](repeating: 0, count: Int(device.logicalBlockCount) - expected.count)
         #expect(try DeviceTesting.contents(device) == DeviceTesting.contents(of: expected), "\(image): a mixture")
+        let size = device.logicalBlockCount
+        #expect(
+            size == floor?.logicalBlocks ?? next.logicalBlocks || size == next.logicalBlocks, "\(image): \(size)")
         // What a call under way was to change has happened or not; all else is as before.
         let names = Set(device.snapshots.map(\.name))
         #expect(names == floor?.snapshots ?? [] || names == next.snapshots, "\(image): \(names)")
@@ -149,6 +170,24 @@ private final class Reshaping {
         let images = try run.checkEveryCrash(seed: seed)
         print("crash images of snapshots, seed \(seed): \(images)")
         #expect(images > 500)
+    }
+
+    /// From one size to others and back, over page and level borders of the trees: 60 blocks are a leaf, 4200 nine and an
+    /// interior page.
+    @Test(
+        arguments: [
+            ([200, 60], 1), ([90, 30, 100], 1), ([80, 100, 120, 140, 160, 180], 1), ([4200, 50], 5),
+        ] as [([UInt64], Int)])
+    func sizeChangesWholeOrNotAtAll(sizes: [UInt64], stride: Int) throws {
+        let run = try Reshaping(seed: 11)
+        for size in sizes {
+            // Until no segment is fresh but those that come with growing, which are then taken first.
+            for _ in 0..<40 where run.device.status.neverUsedSegments > 0 { try run.churn(5) }
+            try run.resize(size)
+        }
+        let images = try run.checkEveryCrash(seed: 11, every: stride, during: run.resizing)
+        print("crash images of sizes \(sizes): \(images)")
+        #expect(images > 50)
     }
 
     @Test func historyPolicyChangesWholeOrNotAtAll() throws {

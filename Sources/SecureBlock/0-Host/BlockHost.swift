@@ -36,6 +36,10 @@ public protocol BlockHost: AnyObject, Sendable {
     /// Gives the range's space back where the host can; it may read as zeros or as before.
     func punch(offset: UInt64, byteCount: UInt64) throws(HostError)
 
+    /// Ends the store at `byteCount`, where that is before its end and the host can: what lay behind is gone. A host of a fixed
+    /// size keeps it. Durable with the next flush.
+    func cut(to byteCount: UInt64) throws(HostError)
+
     /// Releases descriptors, threads and locks. Idempotent. Waits for writes in flight.
     func close()
 }
@@ -51,6 +55,8 @@ public struct HostRead {
 }
 
 extension BlockHost {
+    public func cut(to byteCount: UInt64) throws(HostError) {}
+
     /// Fills `buffer` from `offset`.
     public func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(HostError) {
         try read([HostRead(offset: offset, buffer: buffer)])

@@ -129,6 +129,12 @@ public final class FileBlockHost: BlockHost {
         try file.punch(offset, byteCount)
     }
 
+    public func cut(to byteCount: UInt64) throws(HostError) {
+        try calls.enter()
+        defer { calls.leave() }
+        try file.cut(to: byteCount)
+    }
+
     public func close() {
         guard calls.close() else { return }
         writer?.stop()

@@ -28,6 +28,17 @@ extension HostFile {
         !isDevice && casemate_is_unwritten(descriptor, offset, byteCount)
     }
 
+    /// Ends the file at `byteCount`, if it is longer.
+    func cut(to byteCount: UInt64) throws(HostError) {
+        guard !isDevice else { return }
+        try growth.withLock { _ throws(HostError) in
+            guard try self.byteCount() > byteCount else { return }
+            guard ftruncate(descriptor, off_t(clamping: byteCount)) == 0 else {
+                throw Self.failure("ftruncate", errno, byteCount)
+            }
+        }
+    }
+
     /// Gives a range's space back; where that cannot be done, leaves it.
     func punch(_ offset: UInt64, _ byteCount: UInt64) throws(HostError) {
         _ = try checkedEnd(offset, byteCount)

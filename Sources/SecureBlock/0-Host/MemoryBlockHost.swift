@@ -80,6 +80,10 @@ public final class MemoryBlockHost: BlockHost {
         }
     }
 
+    public func cut(to byteCount: UInt64) throws(HostError) {
+        try access { state throws(HostError) in state.contents.truncate(to: Int(clamping: byteCount)) }
+    }
+
     public func close() {
         state.withLock { $0.isClosed = true }
     }

@@ -16,8 +16,9 @@ extension SecureDevice {
     func reserved(_ allowance: Allowance) -> Int {
         if Sabotage.isOn(.noReserve) { return 0 }
         return switch allowance {
-        case .data: 8 + min(Int(context.geometry.segmentCount) / 128, 8) + checkpointReserve
-        case .cleaning: 2 + checkpointReserve
+        case .data: 12 + min(Int(context.geometry.segmentCount) / 128, 8) + checkpointReserve
+        // What opening takes after a crash: two a stream, beside those that the older root still needs.
+        case .cleaning: 6 + checkpointReserve
         case .metadata: 0
         }
     }
@@ -65,16 +66,7 @@ extension SecureDevice {
         let index = Int(id.rawValue)
         let blocks = context.geometry.segmentBlocks
         if Int(log.streams[index].at.block) + (needsRoom ? 2 : 1) > blocks {
-            // The next segment is taken before this one is left, so that a failure changes nothing.
-            let next = try takeSegment(id, allowance)
-            let old = log.streams[index].at.segment
-            let entered = log.streams[index].next
-            log.streams[index].at = LogPosition(segment: entered.segment, block: 0)
-            log.streams[index].generation = entered.generation
-            log.streams[index].next = next
-            log.streams[index].isForCommits =
-                allowance == .metadata && (reusableNow < reserved(.data) || log.isHistoryInTheWay)
-            if old != entered.segment { table.setHeld(old, false) }
+            try enterNextSegment(id, allowance)
         }
         let stream = log.streams[index]
         let record = log.idle.popLast() ?? RecordBuffer(capacity: context.geometry.recordBlocks - 1)
@@ -83,6 +75,21 @@ extension SecureDevice {
             segmentBlocks: blocks)
         table.recordBegan(stream.at.segment)
         log.streams[index].open = record
+    }
+
+    /// Leaves the stream's segment for the announced one, and reserves another to announce. All its records are closed.
+    func enterNextSegment(_ id: StreamID, _ allowance: Allowance) throws(DeviceError) {
+        let index = Int(id.rawValue)
+        // The next segment is taken before this one is left, so that a failure changes nothing.
+        let next = try takeSegment(id, allowance)
+        let old = log.streams[index].at.segment
+        let entered = log.streams[index].next
+        log.streams[index].at = LogPosition(segment: entered.segment, block: 0)
+        log.streams[index].generation = entered.generation
+        log.streams[index].next = next
+        log.streams[index].isForCommits =
+            allowance == .metadata && (reusableNow < reserved(.data) || log.isHistoryInTheWay)
+        if old != entered.segment { table.setHeld(old, false) }
     }
 
     /// Takes a segment into use for `id` (I7): generation, epoch and host space are settled before anything is sealed.
@@ -105,6 +112,7 @@ extension SecureDevice {
         log.isHistoryInTheWay = isKept(end)
         if log.isHistoryInTheWay, allowance != .metadata { throw .noSpace }
         log.historyHorizon = max(log.historyHorizon, end)
+        if entry.state == .neverUsed { entry.generation = table.cutGeneration }
         entry.state = .used
         entry.stream = id
         entry.generation = Generation(entry.generation.rawValue + (Sabotage.isOn(.keepGeneration) ? 0 : 1))
@@ -121,7 +129,7 @@ extension SecureDevice {
     }
 
     /// Whether a strict policy keeps history that ends at `end`.
-    private func isKept(_ end: SequenceNumber) -> Bool {
+    func isKept(_ end: SequenceNumber) -> Bool {
         guard log.retention.policy.isStrict,
             let kept = log.retention.kept(now: options.clock(), logBlocks: log.logBlocks)
         else { return false }

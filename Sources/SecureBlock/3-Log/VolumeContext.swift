@@ -1,10 +1,14 @@
-/// What every part of an opened volume needs to reach and verify stored blocks. Immutable.
+import Synchronization
+
+/// What every part of an opened volume needs to reach and verify stored blocks. Immutable but for the volume's size.
 package final class VolumeContext: Sendable {
     package let host: any BlockHost
     package let superblock: Superblock
     package let superblockDigest: [UInt8]
     package let keys: VolumeKeys
-    package let geometry: Geometry
+    private let segmentBlocks: Int
+    private let segmentCount: Atomic<UInt32>
+    private let logicalBlocks: Atomic<UInt64>
     package let epochs: EpochTable
     /// The geometry is an earlier root's: the store may be smaller by now.
     package let isEarlier: Bool
@@ -19,8 +23,26 @@ package final class VolumeContext: Sendable {
         self.superblock = superblock
         self.superblockDigest = superblockDigest
         self.keys = keys
-        self.geometry = geometry
+        segmentBlocks = geometry.segmentBlocks
+        segmentCount = Atomic(geometry.segmentCount)
+        logicalBlocks = Atomic(geometry.logicalBlocks)
         self.epochs = epochs
+    }
+
+    /// Where segments are. Their number changes only in ``adopt(_:)``, and where a place is that both sizes have never does,
+    /// so that it may be asked for without the monitor.
+    @inline(__always)
+    package var geometry: Geometry {
+        Geometry(
+            segmentBlocks: segmentBlocks, segmentCount: segmentCount.load(ordering: .relaxed),
+            logicalBlocks: logicalBlocks.load(ordering: .relaxed))
+    }
+
+    /// Takes another size. Call with the device's monitor held.
+    func adopt(_ geometry: Geometry) {
+        precondition(geometry.segmentBlocks == segmentBlocks, "segments keep their size")
+        segmentCount.store(geometry.segmentCount, ordering: .relaxed)
+        logicalBlocks.store(geometry.logicalBlocks, ordering: .relaxed)
     }
 
     /// The same volume with the geometry that an earlier root describes.

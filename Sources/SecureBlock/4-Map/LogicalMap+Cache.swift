@@ -19,6 +19,7 @@ extension LogicalMap {
     func install(_ page: Page, at pointer: PagePointer, _ bytes: UnsafeRawBufferPointer, _ geometry: Geometry)
         -> Bool
     {
+        guard isWithin(page) else { return true }
         if page.level == 0 {
             let leaf = LeafPage(bytes: bytes)
             guard geometry.isPlausible(leaf) else { return false }
@@ -37,7 +38,7 @@ extension LogicalMap {
         return true
     }
 
-    private func childCount(_ page: Page) -> Int {
+    func childCount(_ page: Page) -> Int {
         min(PagePointer.perPage, counts[page.level - 1] - page.index * PagePointer.perPage)
     }
 
@@ -49,7 +50,7 @@ extension LogicalMap {
         cache.ring.append(Page(0, index))
     }
 
-    private func place(_ node: PointerPage, _ page: Page, _ parent: PointerPage) {
+    func place(_ node: PointerPage, _ page: Page, _ parent: PointerPage) {
         parent.residents += 1
         makeRoom()
         setNode(page, node)

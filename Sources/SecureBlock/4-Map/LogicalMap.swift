@@ -109,6 +109,7 @@ final class LogicalMap {
     /// What must be read before `page`, or for level 0 its entries, can be looked at: itself or a page above it, and where
     /// it is. `nil`: it is in memory, or was never written.
     func missing(_ page: Page) -> (page: Page, pointer: PagePointer)? {
+        guard isWithin(page) else { return nil }
         // From the topmost stored level down.
         for level in stride(from: counts.count - 1, through: page.level, by: -1) {
             let wanted = Page(level, page.index >> ((level - page.level) * Self.pointerBits))
@@ -123,8 +124,8 @@ final class LogicalMap {
 
     /// The first page that must be read before the entries of a range can be asked for.
     func missing(_ first: LogicalBlock, count: UInt64) -> (page: Page, pointer: PagePointer)? {
-        guard count > 0 else { return nil }
-        let last = leafIndex(LogicalBlock(first.rawValue + count - 1))
+        guard count > 0, first.rawValue < logicalBlocks else { return nil }
+        let last = leafIndex(LogicalBlock(min(first.rawValue + count, logicalBlocks) - 1))
         for index in leafIndex(first)...last where leaf(index) == nil {
             if let missing = missing(Page(0, index)) { return missing }
         }
@@ -133,6 +134,7 @@ final class LogicalMap {
 
     /// How many leaves from this one on were never written; 0 where it was, or where that must be read first.
     func emptyLeaves(from index: Int) -> Int {
+        guard index < leafCount else { return 1 }
         for level in stride(from: counts.count - 1, through: 0, by: -1) {
             let page = Page(level, index >> (level * Self.pointerBits))
             let isThere = level == 0 ? leaf(index) != nil : node(page) != nil
@@ -144,8 +146,13 @@ final class LogicalMap {
         return 0
     }
 
+    /// Whether there is such a page; there may have been before the device became smaller.
+    func isWithin(_ page: Page) -> Bool { page.level < counts.count && page.index < counts[page.level] }
+
+    /// Where a block is; nowhere behind the end, for who asked before the device became smaller.
     @inline(__always)
     func entry(_ block: LogicalBlock) -> MapEntry {
+        guard block.rawValue < logicalBlocks else { return .none }
         let index = leafIndex(block)
         guard let page = leaf(index) else {
             precondition(missing(Page(0, index)) == nil, "the page was asked for without having been read")

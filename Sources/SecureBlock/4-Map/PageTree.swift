@@ -5,11 +5,14 @@
 /// root authenticates the whole tree (a Merkle tree).
 package struct PageTree: Sendable {
     package let kind: BlockKind
-    package private(set) var levels: [[PagePointer]]
+    package internal(set) var levels: [[PagePointer]]
+    /// On each level, interior pages that the next checkpoint must write although nothing below them changed.
+    var unwritten: [Set<Int>]
 
     package init(kind: BlockKind, leafCount: Int) {
         self.kind = kind
         levels = Self.levelCounts(leafCount: leafCount).map { Array(repeating: .none, count: $0) }
+        unwritten = levels.map { _ in [] }
     }
 
     /// Pages on each level, leaves first.
@@ -30,7 +33,10 @@ package struct PageTree: Sendable {
     @inline(__always)
     package func leaf(_ index: Int) -> PagePointer { levels[0][index] }
 
-    package mutating func set(_ pointer: PagePointer, level: Int, index: Int) { levels[level][index] = pointer }
+    package mutating func set(_ pointer: PagePointer, level: Int, index: Int) {
+        levels[level][index] = pointer
+        if !unwritten[level].isEmpty { unwritten[level].remove(index) }
+    }
 
     /// The stored form of an interior page: `level` ≥ 1 holds pointers of the level below.
     package func serialised(level: Int, index: Int) -> AlignedBuffer {

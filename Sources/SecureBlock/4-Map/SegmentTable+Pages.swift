@@ -63,6 +63,21 @@ extension SegmentTable {
         if let leaf = below.first(where: { tree.leaf($0).exists }) { touch(page: leaf) }
     }
 
+    /// The table has another number of segments.
+    func resizePages(wasCut: Bool) {
+        let next = Self.pageCount(segments: count)
+        if next < pages.dirtyVersion.count {
+            pages.dirtyVersion.removeLast(pages.dirtyVersion.count - next)
+            pages.frozenVersion.removeLast(pages.frozenVersion.count - next)
+            pages.dirty.removeAll { $0 >= next }
+        } else {
+            pages.dirtyVersion += Array(repeating: 0, count: next - pages.dirtyVersion.count)
+            pages.frozenVersion += Array(repeating: 0, count: next - pages.frozenVersion.count)
+        }
+        // What is stored of the last page must not come back when the table grows again.
+        if wasCut { touch(page: next - 1) }
+    }
+
     /// Fixes the table as it is now for a checkpoint.
     func freeze() {
         precondition(!pages.isFrozen, "one checkpoint at a time")
@@ -113,6 +128,16 @@ extension SegmentTable {
         changeFrozen(new.segment) { $0.live += 1 }
         guard let old else { return true }
         guard let position = geometry.position(old), entries[Int(position.segment)].live > 0 else { return false }
+        changeFrozen(position.segment) {
+            $0.live -= 1
+            $0.lastDeath = max($0.lastDeath, commit)
+        }
+        return true
+    }
+
+    /// The map became smaller with the checkpoint of `commit`, which does without the page.
+    func droppedMapPage(_ block: PhysicalBlock, _ commit: SequenceNumber, _ geometry: Geometry) -> Bool {
+        guard let position = geometry.position(block), entries[Int(position.segment)].live > 0 else { return false }
         changeFrozen(position.segment) {
             $0.live -= 1
             $0.lastDeath = max($0.lastDeath, commit)

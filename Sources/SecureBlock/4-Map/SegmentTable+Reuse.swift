@@ -52,6 +52,16 @@ extension SegmentTable {
         return isIdle(entry, state) && entry.lastDeath <= durable && rootNeed(entry, state) <= olderRoot
     }
 
+    /// Whether nothing and nobody needs what is in the segment, so that it may be cut off.
+    func isPastNeed(_ segment: UInt32) -> Bool {
+        var entry = entries[Int(segment)], state = volatile[Int(segment)]
+        state.keep.remove(.resize)
+        // Given up by the cleaner, emptied by the client; never taken again, or used as often as can be.
+        if entry.state == .damaged { entry.state = .used }
+        entry.generation = Generation(0)
+        return phase(entry, state).0 == .ready
+    }
+
     func isBacked(_ segment: UInt32) -> Bool { volatile[Int(segment)].isBacked }
 
     /// Segments that can be taken now.

@@ -11,6 +11,8 @@ final class SegmentTable {
         let rawValue: UInt8
         /// A snapshot that is being made needs it.
         static let snapshot = Keep(rawValue: 1)
+        /// It is to be cut off, or not yet in both roots.
+        static let resize = Keep(rawValue: 2)
     }
 
     /// What of a segment is in memory only.
@@ -48,13 +50,22 @@ final class SegmentTable {
         var victimClass = Victims.noClass
         var next = Victims.none
         var previous = Victims.none
+
+        /// In no queue and no list.
+        mutating func leaveAll() {
+            (phase, queuedKey, isQueuedBacked, stamp) = (.busy, 0, false, 0)
+            (victimClass, next, previous) = (Victims.noClass, Victims.none, Victims.none)
+        }
     }
 
-    let count: Int
+    private(set) var count: Int
     let segmentBlocks: Int
     // SAFETY: `count` elements each, owned by this object; indices are segment numbers checked against `count`.
-    let entries: UnsafeMutablePointer<SegmentEntry>
-    let volatile: UnsafeMutablePointer<Volatile>
+    private(set) var entries: UnsafeMutablePointer<SegmentEntry>
+    private(set) var volatile: UnsafeMutablePointer<Volatile>
+    /// The highest generation of the segments that were cut off in this run: those that come in their place go on from
+    /// there, as the epoch, and so the key, is the same (I1).
+    private(set) var cutGeneration = Generation(0)
     var reuse = Reuse()
     var victims = Victims()
     var pages: Pages
@@ -202,6 +213,43 @@ final class SegmentTable {
         entries[segment] = entry
         count(entry, 1)
         volatile[segment].isBacked = entry.state != .neverUsed
+    }
+
+    /// Takes another number of segments. Those that are new are kept until ``release(_:)``; of those that are cut off nothing
+    /// may be needed any more. No checkpoint is under way.
+    /// - Returns: stored pages of the table that are no more.
+    func resize(count next: Int, keepingNew keep: Keep) -> [PagePointer] {
+        precondition(!pages.isFrozen, "pages that a checkpoint writes keep their numbers")
+        for segment in min(next, count)..<count {
+            precondition(isPastNeed(UInt32(segment)), "segment \(segment) is needed")
+            cutGeneration = max(cutGeneration, entries[segment].generation)
+            count(entries[segment], -1)
+        }
+        neverUsed += max(next - count, 0)
+        // SAFETY: `kept` elements are copied, which are trivial, and the others made.
+        let kept = min(next, count)
+        let newEntries = UnsafeMutablePointer<SegmentEntry>.allocate(capacity: next)
+        newEntries.initialize(from: entries, count: kept)
+        (newEntries + kept).initialize(repeating: SegmentEntry(), count: next - kept)
+        let newVolatile = UnsafeMutablePointer<Volatile>.allocate(capacity: next)
+        for segment in 0..<next {
+            var state = segment < kept ? volatile[segment] : Volatile()
+            if segment >= kept { state.keep = keep }
+            state.leaveAll()
+            (newVolatile + segment).initialize(to: state)
+        }
+        entries.deallocate()
+        volatile.deallocate()
+        (entries, volatile, count) = (newEntries, newVolatile, next)
+        var reuse = Reuse()
+        (reuse.durable, reuse.olderRoot) = (self.reuse.durable, self.reuse.olderRoot)
+        self.reuse = reuse
+        let resting = victims.deferred
+        victims = Victims()
+        victims.deferred = resting.filter { Int($0.segment) < next }
+        indexAll()
+        resizePages(wasCut: next == kept)
+        return tree.resize(leafCount: Self.pageCount(segments: next))
     }
 
     func setTreePointer(_ pointer: PagePointer, level: Int, index: Int) {

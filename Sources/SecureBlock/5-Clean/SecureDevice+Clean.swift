@@ -20,7 +20,7 @@ extension SecureDevice {
         for _ in 0..<Self.victimsInPass {
             let victim = try monitor.locked { () throws(DeviceError) -> UInt32? in
                 try checkWritable()
-                guard reusableAfterCommit < highWater else { return nil }
+                guard reusableAfterCommit < highWater, !holdsCleaner else { return nil }
                 return chooseVictim()
             }
             guard let victim else { break }
@@ -55,8 +55,9 @@ extension SecureDevice {
         return victim
     }
 
-    /// Moves everything live out of a segment, found by its record headers.
-    private func evacuate(_ segment: UInt32) throws(DeviceError) {
+    /// Moves everything live out of a segment, found by its record headers. One thread at a time, see
+    /// ``maintaining(_:)``.
+    func evacuate(_ segment: UInt32) throws(DeviceError) {
         // As a reader: should its last live block die meanwhile, the segment is still not taken under our hands.
         let entry = monitor.locked { () -> SegmentEntry? in
             // Since it was chosen it may have come free and been taken.

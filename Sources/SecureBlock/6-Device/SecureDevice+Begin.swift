@@ -6,6 +6,8 @@ struct RecoveredState {
     /// What each slot holds now; number 0 for nothing.
     var roots: [(number: UInt64, commit: SequenceNumber)]
     var rootCopy: Root.Previous?
+    /// Where the newest root's epoch table is, which the first checkpoint replaces.
+    var epochPages: [PagePointer] = []
     var historyHorizon: SequenceNumber
     var retention = Retention()
     var sparePerMille: UInt32
@@ -40,6 +42,7 @@ extension SecureDevice {
                 historyHorizon: state.historyHorizon, roots: state.roots, rootCopy: state.rootCopy,
                 recoveredFrom: state.end)
             log.retention = state.retention
+            log.epochPages = state.epochPages
             log.sparePerMille = state.sparePerMille
             log.logBlocks = state.logBlocks
             log.anchorPolicy = options.anchorPolicy ?? state.anchorPolicy

@@ -10,14 +10,17 @@ final class Checkpoint {
     let logBlocks: UInt64
     /// Both slots get this state at once: space is short, and what the older root holds is to come free.
     let fillsBothSlots: Bool
+    /// The size that the root says, and the device has once both slots do.
+    var geometry: Geometry
     /// Who wants to know where the root's copy went.
     var capture: RootCapture?
 
     init(
         commit: Root.Commit, timeMilliseconds: UInt64, epochPages: [AlignedBuffer], snapshotPages: [AlignedBuffer]?,
         streams: [Root.Stream],
-        historyHorizon: SequenceNumber, logBlocks: UInt64, fillsBothSlots: Bool
+        historyHorizon: SequenceNumber, logBlocks: UInt64, fillsBothSlots: Bool, geometry: Geometry
     ) {
+        self.geometry = geometry
         self.commit = commit
         self.timeMilliseconds = timeMilliseconds
         self.epochPages = epochPages
@@ -62,7 +65,8 @@ extension SecureDevice {
                         ? LogPosition(segment: $0.firstUnsealed.segment, block: 0) : $0.firstUnsealed,
                     generation: $0.firstUnsealedGeneration, next: $0.firstUnsealedNext)
             },
-            historyHorizon: log.historyHorizon, logBlocks: log.logBlocks, fillsBothSlots: fillsBothSlots)
+            historyHorizon: log.historyHorizon, logBlocks: log.logBlocks, fillsBothSlots: fillsBothSlots,
+            geometry: context.geometry)
         log.blocksSinceCheckpoint = 0
         monitor.signalWork()
     }
@@ -105,6 +109,7 @@ extension SecureDevice {
             checkpoint = nil
             table.thaw()
             map.thaw()
+            if work.geometry != context.geometry { adopt(work.geometry) }
             let reusable = reusableNow
             log.commitWanted = reusable <= lowWater && reusableAfterCommit > reusable || map.wantsCheckpoint
             if reusable <= lowWater { cleaningIsDue = true }
@@ -152,7 +157,10 @@ extension SecureDevice {
     private func writeTablePages(_ commit: Root.Commit) throws(DeviceError) {
         var written = monitor.locked { Set(table.frozenPages) }
         for level in 0..<table.tree.levels.count {
-            if level > 0 { written = Set(written.map { $0 / PagePointer.perPage }) }
+            if level > 0 {
+                written = Set(written.map { $0 / PagePointer.perPage })
+                written.formUnion(monitor.locked { table.tree.unwritten[level] })
+            }
             for index in written.sorted() {
                 let bytes = monitor.locked {
                     level == 0 ? table.serialised(frozen: index) : table.tree.serialised(level: level, index: index)
@@ -246,8 +254,8 @@ extension SecureDevice {
             epoch: log.epoch.identifier,
             epochIndex: log.epochIndex,
             commit: work.commit, timeMilliseconds: work.timeMilliseconds, anchored: log.anchored,
-            recoveredFrom: log.recoveredFrom, streams: work.streams, logicalBlocks: context.geometry.logicalBlocks,
-            segmentCount: context.geometry.segmentCount, historyHorizon: work.historyHorizon,
+            recoveredFrom: log.recoveredFrom, streams: work.streams, logicalBlocks: work.geometry.logicalBlocks,
+            segmentCount: work.geometry.segmentCount, historyHorizon: work.historyHorizon,
             previous: log.rootCopy, mapTop: map.top, tableTop: table.tree.top, epochPages: log.epochPages,
             keySlotDigests: keySlotDigests)
         root.snapshotPages = log.retention.snapshotPages

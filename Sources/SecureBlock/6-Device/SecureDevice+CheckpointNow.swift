@@ -19,10 +19,12 @@ extension SecureDevice {
     /// - Parameters:
     ///   - capture: told where the root's copy is, before any other checkpoint begins.
     ///   - change: called with the monitor held, right before the state is frozen. When it throws, nothing was changed.
+    ///   - frozen: called with the monitor held, right after: what belongs to the checkpoint alone.
     /// - Returns: the commit and its time. `nil`: something of the client's waits for a commit; nothing was changed.
     @discardableResult
     func checkpointNow(
-        _ capture: RootCapture? = nil, _ change: () throws(DeviceError) -> Void = {}
+        _ capture: RootCapture? = nil, _ change: () throws(DeviceError) -> Void = {},
+        frozen: (Checkpoint) -> Void = { _ in }
     ) throws(DeviceError) -> (commit: Root.Commit, timeMilliseconds: UInt64)? {
         monitor.lock()
         defer { monitor.unlock() }
@@ -40,6 +42,7 @@ extension SecureDevice {
                 freeze(at: commit, fillsBothSlots: true)
                 own = checkpoint
                 own?.capture = capture
+                if let own { frozen(own) }
                 return true
             }
             guard isQuiet else { return nil }

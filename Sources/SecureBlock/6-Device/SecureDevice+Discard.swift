@@ -28,6 +28,8 @@ extension SecureDevice {
             let part = min(count - done, perLeaf - block.rawValue % perLeaf)
             try lockWithMap(block, count: 1)
             defer { monitor.unlock() }
+            // The device may have become smaller meanwhile.
+            try checkRange(block, count: part)
             let empty = UInt64(map.emptyLeaves(from: map.leafIndex(block)))
             if empty > 0 {
                 done += min(count - done, empty * perLeaf - block.rawValue % perLeaf)
@@ -35,7 +37,10 @@ extension SecureDevice {
             }
             map.pin(block)
             defer { map.unpin(block) }
-            try withBarrier { () throws(DeviceError) in try body(block, part) }
+            try withBarrier { () throws(DeviceError) in
+                try checkRange(block, count: part)
+                try body(block, part)
+            }
             done += part
         }
     }
@@ -52,9 +57,13 @@ extension SecureDevice {
             let part = min(count - done, perLeaf - block.rawValue % perLeaf)
             try lockWithMap(block, count: 1)
             defer { monitor.unlock() }
+            try checkRange(block, count: part)
             map.pin(block)
             defer { map.unpin(block) }
-            try withBarrier { () throws(DeviceError) in try forget(.lost(block, count: part)) }
+            try withBarrier { () throws(DeviceError) in
+                try checkRange(block, count: part)
+                try forget(.lost(block, count: part))
+            }
             done += part
         }
     }

@@ -14,7 +14,9 @@ extension SecureDevice {
     private func maintain() {
         while true {
             monitor.lock()
-            while !maintenanceIsDue, !backingIsDue || latch != nil, !maintenanceStops { waitForMaintenance() }
+            while isMaintaining || !maintenanceIsDue && (!backingIsDue || latch != nil), !maintenanceStops {
+                waitForMaintenance()
+            }
             if maintenanceStops {
                 monitor.unlock()
                 return
@@ -33,6 +35,26 @@ extension SecureDevice {
                 monitor.broadcast()
             }
         }
+    }
+
+    /// Runs `body` while neither checkpoints are written nor anything is cleaned. Call without the monitor.
+    func maintaining<Result>(_ body: () throws(DeviceError) -> Result) throws(DeviceError) -> Result {
+        try monitor.locked { () throws(DeviceError) in
+            while isMaintaining {
+                try checkWritable()
+                monitor.wait()
+            }
+            try checkWritable()
+            isMaintaining = true
+        }
+        defer {
+            monitor.locked {
+                isMaintaining = false
+                monitor.signalWork()
+                monitor.broadcast()
+            }
+        }
+        return try body()
     }
 
     /// Sleeps until there may be something to do, and moves the anchor when its time has come. Monitor held.

@@ -66,7 +66,7 @@ extension SecureDevice {
                     .map { (number: $0.root.number, commit: $0.root.commit.sequence) }
                     ?? (number: 0, commit: newest.commit.sequence)
             },
-            rootCopy: forward.rootCopy ?? newest.previous,
+            rootCopy: forward.rootCopy ?? newest.previous, epochPages: newest.epochPages,
             historyHorizon: horizon, retention: retention, sparePerMille: newest.sparePerMille,
             logBlocks: newest.logBlocks
                 + (forward.records + forward.cut).reduce(0) { $0 + UInt64($1.dataBlocks + 1) },
@@ -185,10 +185,12 @@ extension SecureDevice {
         do throws(VolumeError) {
             pages += try PageTree.load(
                 kind: .tablePage, leafCount: SegmentTable.pageCount(segments: Int(older.segmentCount)),
-                top: older.tableTop, unlocked.context
+                top: older.tableTop, unlocked.context.viewing(older)
             ).pages
         } catch {
-            guard case .host = error else { return }
+            // Behind the store's end: of a time when the volume was larger, so put back.
+            guard case .host(let failure) = error else { return }
+            if case .beyondEnd = failure { return }
             throw error
         }
         for pointer in pages {

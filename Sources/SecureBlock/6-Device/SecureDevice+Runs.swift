@@ -9,7 +9,7 @@ extension SecureDevice {
         while start < logicalBlockCount {
             let count = min(perPage, logicalBlockCount - start)
             try lockWithMap(LogicalBlock(start), count: count)
-            let empty = UInt64(map.emptyLeaves(from: map.leafIndex(LogicalBlock(start))))
+            let empty = UInt64(map.emptyLeaves(from: Int(start / perPage)))
             let used = empty > 0 ? [] : (0..<count).map { map.entry(LogicalBlock(start + $0)) != .none }
             monitor.unlock()
             defer { start += max(empty, 1) * perPage }

@@ -20,11 +20,15 @@ extension SecureDevice {
             // A leaf of the map at a time: it stays in memory until the blocks are published.
             let inLeaf = MapEntry.perPage - Int(block.rawValue % UInt64(MapEntry.perPage))
             try lockWithMap(block, count: 1)
+            do throws(DeviceError) { try checkRange(block, count: 1) } catch {
+                monitor.unlock()
+                throw error
+            }
             map.pin(block)
             monitor.unlock()
             let slots: Slots
             do throws(DeviceError) {
-                slots = try reserveForWrite(min(Int(count) - done, inLeaf), allowance)
+                slots = try reserveForWrite(block, min(Int(count) - done, inLeaf), allowance)
             } catch {
                 monitor.locked { map.unpin(block) }
                 throw error
@@ -40,7 +44,9 @@ extension SecureDevice {
     private typealias Slots = (record: RecordBuffer, slot: Int, count: Int)
 
     /// Slots of the user stream's open record, when nothing forbids or must go first.
-    private func reserveForWrite(_ wanted: Int, _ allowance: Allowance) throws(DeviceError) -> Slots {
+    private func reserveForWrite(
+        _ first: LogicalBlock, _ wanted: Int, _ allowance: Allowance
+    ) throws(DeviceError) -> Slots {
         monitor.lock()
         defer { monitor.unlock() }
         var attempts = 0
@@ -50,6 +56,8 @@ extension SecureDevice {
                 monitor.wait()
                 continue
             }
+            // The device may have become smaller meanwhile.
+            try checkRange(first, count: UInt64(wanted))
             if log.inFlight.count >= Self.inFlightLimit {
                 try awaitOldestWrite()
                 continue

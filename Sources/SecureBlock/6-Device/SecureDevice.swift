@@ -1,3 +1,5 @@
+import Synchronization
+
 /// A trusted block device on untrusted storage: an append-only log of sealed blocks whose headers form one MAC chain.
 ///
 ///     let host = try FileBlockHost.create(path: "vault")
@@ -24,9 +26,12 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
     /// What is true of an opened volume for as long as it is open.
     let facts: OpenFacts
 
+    /// Blocks that clients may name: fewer than the map has while the device shrinks.
+    let servedBlocks: Atomic<UInt64>
+
     // Guarded by `monitor` from here on.
 
-    let map: LogicalMap
+    var map: LogicalMap
     let table: SegmentTable
     var log: LogState
     var checkpoint: Checkpoint?
@@ -45,6 +50,8 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
     var latch: String?
     /// Somebody makes or deletes a snapshot, or changes size or history policy: one at a time.
     var isReshaping = false
+    /// The map takes another size: nothing may change in it.
+    var holdsCleaner = false
     /// How often each snapshot is open through ``openSnapshot(_:)``.
     var openSnapshots: [SnapshotName: Int] = [:]
     /// What closing does with the host, when that belongs to somebody else.
@@ -65,6 +72,7 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
         self.map = map
         self.table = table
         self.log = log
+        servedBlocks = Atomic(context.geometry.logicalBlocks)
         keySlots = facts.keySlots
         keySlotDigests = facts.keySlotDigests
         tagCache = TagCache(limitBytes: options.tagCacheBytes)
@@ -76,7 +84,8 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
         for record in log.inFlight { record.write?.waitForCompletion() }
     }
 
-    public var logicalBlockCount: UInt64 { context.geometry.logicalBlocks }
+    /// See ``resize(toBlocks:progress:)``.
+    public var logicalBlockCount: UInt64 { servedBlocks.load(ordering: .relaxed) }
     public var isReadOnly: Bool { mode != .readWrite }
 
     /// Whether so much waits for a commit that one should come soon: segments run short, and a commit frees some.

@@ -167,7 +167,7 @@ public struct VolumeCheck {
         let older = unlocked.slots[1].root, newest = unlocked.newest
         guard older.epoch == newest.epoch, older.commit != newest.commit else { return }
         do throws(VolumeError) {
-            let reader = try ChainReader(unlocked.context, from: older)
+            let reader = try ChainReader(unlocked.context.viewing(older), from: older)
             while let header = try reader.next() {
                 if header.sequence == newest.commit.sequence {
                     if header.tag != newest.commit.tag { break }
