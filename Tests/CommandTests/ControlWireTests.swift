@@ -88,6 +88,7 @@ import VFS
         .info(json: true), .info(json: false), .whereabouts(path: "a/ü", json: true), .keysList, .keysAdd,
         .keysRemove(slot: 7), .keysChange, .check(readsData: true, json: false), .snapshotCreate(name: "a b"),
         .snapshotDelete(name: ""), .snapshotList(json: true),
+        .resize(bytes: .max),
     ]
 
     @Test func requestsComeBackAsTheyWent() throws {
@@ -118,7 +119,7 @@ import VFS
             var payload = (0..<Int(byte() % 48)).map { _ in byte() }
             // Most of them past the version, so that the fields are reached.
             if payload.count > 2, byte() < 200 { payload.replaceSubrange(0..<2, with: [1, 0]) }
-            if payload.count > 18 { payload[18] %= 13 }
+            if payload.count > 18 { payload[18] %= 14 }
             do {
                 let (request, token) = try ControlRequest.parse(payload)
                 #expect(request.payload(token: token) == payload)
@@ -305,6 +306,7 @@ import VFS
     @Test(
         arguments: [
             (.keysChange, .keysAdd), (.snapshotCreate(name: "a"), .snapshotDelete(name: "b")),
+            (.resize(bytes: 1), .snapshotCreate(name: "a")),
             (.check(readsData: true, json: false), .check(readsData: false, json: true)),
         ] as [(ControlRequest, ControlRequest)])
     func oneRequestOfAKindAtATime(_ held: ControlRequest, _ other: ControlRequest) throws {

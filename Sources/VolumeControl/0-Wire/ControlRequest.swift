@@ -15,15 +15,16 @@ package enum ControlRequest: Hashable, Sendable {
     case snapshotCreate(name: String)
     case snapshotDelete(name: String)
     case snapshotList(json: Bool)
+    case resize(bytes: UInt64)
 
     /// Requests of one lane run one at a time; lookers-on of any number.
-    package enum Lane: Hashable, Sendable { case looking, keys, snapshots, checking }
+    package enum Lane: Hashable, Sendable { case looking, keys, reshaping, checking }
 
     package var lane: Lane {
         switch self {
         case .info, .whereabouts, .keysList, .snapshotList: .looking
         case .keysAdd, .keysRemove, .keysChange: .keys
-        case .snapshotCreate, .snapshotDelete: .snapshots
+        case .snapshotCreate, .snapshotDelete, .resize: .reshaping
         case .check: .checking
         }
     }
@@ -39,6 +40,7 @@ package enum ControlRequest: Hashable, Sendable {
         case snapshotCreate = 8
         case snapshotDelete = 9
         case snapshotList = 10
+        case resize = 11
     }
 }
 
@@ -81,6 +83,9 @@ extension ControlRequest {
         case .snapshotList(let json):
             verb(.snapshotList)
             fields.flag(json)
+        case .resize(let bytes):
+            verb(.resize)
+            fields.u64(bytes)
         }
         return fields.bytes
     }
@@ -105,6 +110,7 @@ extension ControlRequest {
         case .snapshotCreate: request = .snapshotCreate(name: try fields.text())
         case .snapshotDelete: request = .snapshotDelete(name: try fields.text())
         case .snapshotList: request = .snapshotList(json: try fields.flag())
+        case .resize: request = .resize(bytes: try fields.u64())
         }
         try fields.finish()
         return (request, token)

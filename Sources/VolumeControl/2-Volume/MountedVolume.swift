@@ -43,6 +43,7 @@ package final class MountedVolume: ControlService {
         case .check(let readsData, let json): return try check(readsData: readsData, json: json, job)
         case .snapshotCreate(let name): return ControlResult(try createSnapshot(name))
         case .snapshotDelete(let name): return ControlResult(try deleteSnapshot(name))
+        case .resize(let bytes): return ControlResult(try resize(toBytes: bytes, job))
         case .snapshotList(let json): return ControlResult(listSnapshots(json: json))
         }
     }
@@ -65,6 +66,17 @@ package final class MountedVolume: ControlService {
         try commit()
         let found = try Whereabouts(of: file, in: files, on: device, volume: path)
         return json ? found.json.text : found.text
+    }
+
+    private func resize(toBytes bytes: UInt64, _ job: ControlJob) throws(CommandFailure) -> String {
+        if device.isReadOnly { throw CommandFailure(DeviceError.readOnly, volume: path) }
+        guard let files = files as? EncFS else {
+            throw CommandFailure(.commandRefused, "there is no filesystem on it that we know", at: path)
+        }
+        let resizer = VolumeResizer(device, files, volume: path) { [self] body throws(CommandFailure) in
+            try quiesce(body)
+        }
+        return "\(path): \(try resizer.resize(toBytes: bytes) { job.progress($0, of: $1) })"
     }
 
     // MARK: keys
