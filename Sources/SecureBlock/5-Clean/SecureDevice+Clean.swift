@@ -56,7 +56,7 @@ extension SecureDevice {
     }
 
     /// Moves everything live out of a segment, found by its record headers.
-    private func evacuate(_ segment: UInt32) throws(DeviceError) {
+    func evacuate(_ segment: UInt32) throws(DeviceError) {
         // As a reader: should its last live block die meanwhile, the segment is still not taken under our hands.
         let entry = monitor.locked { () -> SegmentEntry? in
             // Since it was chosen it may have come free and been taken.
