@@ -2,6 +2,7 @@ import ArgumentParser
 import CommandSupport
 import Inspection
 import SecureBlock
+import VolumeControl
 
 struct KeysRotate: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -12,7 +13,7 @@ struct KeysRotate: ParsableCommand {
             that is written from now on. Safe to interrupt: what is left is sealed again the next time.
             """)
 
-    @Argument(help: "The volume's file or block device.", completion: .file())
+    @Argument(help: "The volume's file or block device, or where it is mounted.", completion: .file())
     var volume: String
     @OptionGroup var secrets: SecretArguments
     @OptionGroup var cost: PassphraseCost
@@ -32,41 +33,55 @@ struct KeysRotate: ParsableCommand {
 
     func run() throws {
         let access = VolumeAccess(path: volume, secrets)
-        let host = try access.openHost(.readWrite)
-        let credentials: [Credential]
-        let device: SecureDevice
-        do throws(CommandFailure) {
-            var given = [try access.credential()]
-            let others =
-                passphraseFiles.map(CredentialSource.passphraseFile) + keyFiles.map(CredentialSource.keyFile)
-            for source in others {
-                given.append(try source.read(volume: volume) { Terminal.note("casemate: warning: \($0)") })
+        let place = try access.find(.readWrite)
+        let line = ProgressLine("sealing again")
+        switch place {
+        case .mounted(let client):
+            let request = ControlRequest.keysRotate(
+                dropsOthers: dropsOthers, unlockMilliseconds: cost.milliseconds)
+            try access.ask(client, request, try credentials(access), progress: line)
+        case .file(let host):
+            let given: [Credential]
+            let device: SecureDevice
+            do throws(CommandFailure) {
+                given = try credentials(access)
+                device = try access.open(host, .readWrite, given[0])
+            } catch {
+                host.close()
+                throw error
             }
-            credentials = given
-            device = try access.open(host, .readWrite, given[0])
-        } catch {
-            host.close()
-            throw error
+            try rotate(device, access, given, line)
         }
-        let progress: ResealProgress
-        do {
-            let slots = try device.rotateVolumeKey(
-                for: credentials, droppingOtherSlots: dropsOthers, scrypt: cost.scrypt(for: credentials))
-            Terminal.note("casemate: \(volume): new key in slot \(slots.map(String.init).joined(separator: ", "))")
-            progress = try device.reseal()
-        } catch let error as KeySlotChangeError {
-            try access.close(device)
-            throw CommandFailure(error, volume: volume)
+    }
+
+    private func rotate(
+        _ device: SecureDevice, _ access: VolumeAccess, _ given: [Credential], _ line: ProgressLine
+    ) throws {
+        var rotation = KeyRotation()
+        rotation.dropsOthers = dropsOthers
+        rotation.unlockMilliseconds = cost.milliseconds
+        rotation.progress = { line.update($0, of: $1) }
+        let said: String
+        do throws(CommandFailure) {
+            defer { line.finish() }
+            said = try rotation.run(device, volume: volume, for: given)
         } catch {
             try access.close(device)
             throw error
         }
         try access.close(device)
-        try Terminal.require(
-            progress.isDone
-                ? "\(volume): everything is sealed under the new key"
-                : "\(volume): \(progress.segments) segments are still under an older key, \(progress.pinnedSegments) of "
-                    + "them for snapshots")
+        try Terminal.require(said)
+    }
+
+    /// All that are to open the volume afterwards, first the one that opens it now.
+    private func credentials(_ access: VolumeAccess) throws(CommandFailure) -> [Credential] {
+        var given = [try access.credential()]
+        let others =
+            passphraseFiles.map(CredentialSource.passphraseFile) + keyFiles.map(CredentialSource.keyFile)
+        for source in others {
+            given.append(try source.read(volume: volume) { Terminal.note("casemate: warning: \($0)") })
+        }
+        return given
     }
 }
 

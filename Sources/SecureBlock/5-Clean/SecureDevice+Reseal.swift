@@ -23,25 +23,38 @@ extension SecureDevice {
         var progress = resealProgress
         var stalled = 0
         while !progress.isDone, stalled < 3 {
-            try checkQuiet(false)
-            do throws(DeviceError) {
-                try becomeMaintainer()
-                do throws(DeviceError) { try resealPass() } catch {
-                    stopMaintaining()
-                    throw error
-                }
-                stopMaintaining()
-                let before = monitor.locked { log.counters.checkpoints }
-                try checkpoint(false) { $0.log.counters.checkpoints > before }
-            } catch { throw .device(error) }
+            do throws(DeviceError) { try resealSome() } catch { throw .device(error) }
+            try settleReseal()
             let now = resealProgress
             stalled = now == progress ? stalled + 1 : 0
             progress = now
             report(progress)
         }
-        // What needs an older key no more is said by the next roots.
-        do throws(DeviceError) { try checkpoint(false) { !$0.log.checkpointWanted } } catch { throw .device(error) }
         return progress
+    }
+
+    /// One pass: moves some of what is under an older volume key. It counts once ``settleReseal()``, or the client's
+    /// commits and a checkpoint, have stored it.
+    public func resealSome() throws(DeviceError) {
+        try becomeMaintainer()
+        do throws(DeviceError) { try resealPass() } catch {
+            stopMaintaining()
+            throw error
+        }
+        stopMaintaining()
+    }
+
+    /// Stores what passes have moved, durable on return, and lets go of older keys that nothing needs. For a device whose
+    /// client has committed everything and stands still.
+    /// - Throws: ``KeySlotChangeError/uncommittedChanges`` otherwise.
+    public func settleReseal() throws(KeySlotChangeError) {
+        try checkQuiet(false)
+        let before = monitor.locked { log.counters.checkpoints }
+        do throws(DeviceError) {
+            try checkpoint(false) { $0.log.counters.checkpoints > before }
+            // What needs an older key no more is said by the next roots.
+            if monitor.locked({ log.olderKeys.isEmpty }) { try checkpoint(false) { !$0.log.checkpointWanted } }
+        } catch { throw .device(error) }
     }
 
     public var resealProgress: ResealProgress {

@@ -10,6 +10,8 @@ package enum ControlRequest: Hashable, Sendable {
     case keysRemove(slot: Int)
     /// Secrets: the one to replace, the new one.
     case keysChange
+    /// Secrets: all that are to open the volume afterwards, first one that opens it now.
+    case keysRotate(dropsOthers: Bool, unlockMilliseconds: UInt64)
     /// Checks the last commit, without changing anything.
     case check(readsData: Bool, json: Bool)
     case snapshotCreate(name: String)
@@ -22,7 +24,7 @@ package enum ControlRequest: Hashable, Sendable {
     package var lane: Lane {
         switch self {
         case .info, .whereabouts, .keysList, .snapshotList: .looking
-        case .keysAdd, .keysRemove, .keysChange: .keys
+        case .keysAdd, .keysRemove, .keysChange, .keysRotate: .keys
         case .snapshotCreate, .snapshotDelete: .snapshots
         case .check: .checking
         }
@@ -39,6 +41,7 @@ package enum ControlRequest: Hashable, Sendable {
         case snapshotCreate = 8
         case snapshotDelete = 9
         case snapshotList = 10
+        case keysRotate = 11
     }
 }
 
@@ -68,6 +71,10 @@ extension ControlRequest {
             verb(.keysRemove)
             fields.u8(UInt8(clamping: slot))
         case .keysChange: verb(.keysChange)
+        case .keysRotate(let dropsOthers, let unlockMilliseconds):
+            verb(.keysRotate)
+            fields.flag(dropsOthers)
+            fields.u64(unlockMilliseconds)
         case .check(let readsData, let json):
             verb(.check)
             fields.flag(readsData)
@@ -101,6 +108,8 @@ extension ControlRequest {
         case .keysAdd: request = .keysAdd
         case .keysRemove: request = .keysRemove(slot: Int(try fields.u8()))
         case .keysChange: request = .keysChange
+        case .keysRotate:
+            request = .keysRotate(dropsOthers: try fields.flag(), unlockMilliseconds: try fields.u64())
         case .check: request = .check(readsData: try fields.flag(), json: try fields.flag())
         case .snapshotCreate: request = .snapshotCreate(name: try fields.text())
         case .snapshotDelete: request = .snapshotDelete(name: try fields.text())
