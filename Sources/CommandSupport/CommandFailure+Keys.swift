@@ -18,6 +18,18 @@ extension CommandFailure {
                 at: volume, advice: "Add another first, or use: casemate keys change.")
         case .uncommittedChanges:
             self.init(.internal, "changes wait for a commit", at: volume)
+        case .otherSlots(let slots):
+            self.init(
+                .keySlotRefused,
+                "key slot \(slots.map(String.init).joined(separator: ", ")) would not open the volume any more",
+                at: volume,
+                advice:
+                    "Give their secrets too (--also-passphrase-file, --also-key-file), or drop them: --drop-others."
+            )
+        case .tooManyKeys:
+            self.init(
+                .keySlotRefused, "parts of the volume are still sealed under too many older keys", at: volume,
+                advice: "Let them be sealed again first; casemate info shows how far that is.")
         case .device(let error): self.init(error, volume: volume)
         case .host(let error): self.init(error, volume: volume)
         case .crypto(let what): self.init(.cryptoFailed, what, at: volume)

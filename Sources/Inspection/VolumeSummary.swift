@@ -102,7 +102,16 @@ public struct VolumeSummary: Sendable {
                     ?? (status.wasAnchored ? "NOT GIVEN, though the volume has one" : "NONE")
             ),
             ("anchor window", exposedWindow),
+            ("volume key", keyState),
         ] + status.keySlots.filter { $0.state != .empty }.map { ("key slot \($0.slot)", $0.state.words) }
+    }
+
+    /// Which volume key it is, and how far sealing again under it has come.
+    private var keyState: String {
+        let number = "number \(status.keyVersion + 1)"
+        guard !status.reseal.isDone else { return "\(number); everything is sealed under it" }
+        return "\(number); \(status.reseal.segments) of \(status.segmentCount) segments are still under older keys"
+            + (status.reseal.pinnedSegments > 0 ? ", \(status.reseal.pinnedSegments) of them for snapshots" : "")
     }
 
     /// What of the acknowledged the host could undo unnoticed: at most by the policy, and now.
@@ -158,6 +167,9 @@ extension VolumeSummary {
                 "exposedCommits": .number(UInt64(status.exposedCommits)),
                 "exposedMilliseconds": .number(status.exposedMilliseconds),
             ],
+            "volumeKey": .number(UInt64(status.keyVersion) + 1),
+            "olderKeys": .array(status.reseal.olderKeys.map { .number(UInt64($0) + 1) }),
+            "segmentsUnderOlderKeys": .number(UInt64(status.reseal.segments)),
             "keySlots": .array(
                 status.keySlots.map { ["slot": .number(UInt64($0.slot)), "kind": .string($0.state.words)] }),
             "damagedSuperblocks": .array(status.damagedSuperblocks.map { .number(UInt64($0)) }),
@@ -186,6 +198,7 @@ extension KeySlotStatus.State {
         case .empty: "empty"
         case .passphrase: "passphrase"
         case .keyFile: "key file"
+        case .unbound: "not in use, left by an interrupted change"
         case .damaged: "DAMAGED"
         }
     }

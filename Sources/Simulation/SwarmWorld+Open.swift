@@ -57,7 +57,16 @@ extension SwarmWorld {
         let status = opened.status
         let from = status.recoveredFrom.rawValue, commit = status.commit.rawValue
         let before = provocations
-        let (blocks, wipes) = opened.swarmContents(0..<plan.blocks)
+        var (blocks, wipes) = opened.swarmContents(0..<plan.blocks)
+        if mayBeWrong, blocks.contains(.unreadable) {
+            // A block that cannot be read agrees with any contents. One that only a passing fault hid would show later
+            // that other contents than those it was taken for are there.
+            host.setPlan(.none)
+            for block in blocks.indices where blocks[block] == .unreadable {
+                blocks[block] = opened.swarmContents(block..<block + 1).blocks[0]
+            }
+            host.setPlan(faultsAreOn ? plan.faults : .none)
+        }
         note("open: commit \(from), then \(commit)")
         if !wipes { violate(.rightBytesOrError, "a failed read left bytes in the buffer") }
         if let anchored, from < anchored.sequence.rawValue {

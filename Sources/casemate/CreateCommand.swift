@@ -25,6 +25,7 @@ struct CreateCommand: ParsableCommand {
     var size: ByteCount
 
     @OptionGroup var secrets: SecretArguments
+    @OptionGroup var cost: PassphraseCost
 
     @Option(
         name: .customLong("segment-size"),
@@ -76,7 +77,9 @@ struct CreateCommand: ParsableCommand {
             options.history = keepHistory
             if let cipher { options.cipher = cipher }
             options.anchorPolicy = secrets.anchorWindow ?? .everyCommit
-            try access.create(on: host, options, credential, owner: isPlain ? nil : (getuid(), getgid()))
+            try access.create(
+                on: host, options, credential, scrypt: cost.scrypt(for: [credential]),
+                owner: isPlain ? nil : (getuid(), getgid()))
         } catch {
             host.close()
             // What we made and could not finish is no volume. What was there before is left alone.

@@ -6,16 +6,17 @@ import VolumeControl
 
 struct KeysCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "keys", abstract: "List, add, remove or change what opens a volume.",
+        commandName: "keys", abstract: "List, add, remove or change what opens a volume, or its key itself.",
         discussion: """
             A volume has eight key slots. Each holds the volume's key, wrapped under a passphrase or a key file; any one of them \
             opens the volume. VOLUME may also be the directory where it is mounted; who changes slots then gives a secret that \
             opens the volume all the same.
 
             Removing a slot does not change the volume's key: whoever kept a copy of the old slot and knows its passphrase \
-            can still read what a copy of the volume holds.
+            can still read what a copy of the volume holds. casemate keys rotate changes the key; an old copy of the volume, \
+            with the slots it had, can be opened as before.
             """,
-        subcommands: [KeysList.self, KeysAdd.self, KeysRemove.self, KeysChange.self])
+        subcommands: [KeysList.self, KeysAdd.self, KeysRemove.self, KeysChange.self, KeysRotate.self])
 }
 
 /// The volume that a `keys` command is about, and what opens it.

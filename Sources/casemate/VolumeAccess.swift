@@ -104,12 +104,12 @@ struct VolumeAccess {
 
     /// Writes an empty volume, with an empty filesystem for `owner` if there is one; durable on return.
     func create(
-        on host: FileBlockHost, _ options: VolumeOptions, _ credential: Credential,
+        on host: FileBlockHost, _ options: VolumeOptions, _ credential: Credential, scrypt: ScryptCost,
         owner: (user: UInt32, group: UInt32)?
     ) throws(CommandFailure) {
         let anchor = anchor()
         do throws(VolumeError) {
-            try SecureDevice.create(on: host, options, credential: credential, anchor: anchor)
+            try SecureDevice.create(on: host, options, credential: credential, scrypt: scrypt, anchor: anchor)
         } catch {
             // A new device has room for everything it promised; only the host can be short. So below.
             let isHostFull = error == .device(.noSpace)

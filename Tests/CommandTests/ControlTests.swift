@@ -123,6 +123,46 @@ import Testing
         }
     }
 
+    /// Files from before and after a new key, and one written all the while, outlive a kill.
+    @Test func theVolumeKeyChangesWhileMountedAndWritten() throws {
+        try inTemporaryFolder { folder in
+            let volume = try VolumeFile(in: folder, size: "32M")
+            let second = folder.appendingPathComponent("second").path
+            try Data((100..<132).map { UInt8($0) }).write(to: URL(fileURLWithPath: second))
+            let large = Data((0..<(8 << 20)).map { UInt8(truncatingIfNeeded: $0 >> 8) })
+            try Mounted.with(volume) { mounted throws in
+                try large.write(to: mounted.file("before"))
+                let stranger = try casemate("keys", "rotate", mounted.point.path, "--key-file", second)
+                #expect(stranger.status == CommandStatus.wrongCredential.rawValue, "\(stranger.text)")
+                let writer = Process()
+                writer.executableURL = URL(fileURLWithPath: "/bin/sh")
+                writer.arguments = [
+                    "-c",
+                    "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); echo $i > \"$0/g$((i % 50))\" || exit 1; done",
+                    mounted.point.path,
+                ]
+                try writer.run()
+                defer {
+                    kill(writer.processIdentifier, SIGKILL)
+                    writer.waitUntilExit()
+                }
+                let rotated = try casemate(
+                    "keys", "rotate", mounted.point.path, "--key-file", volume.key, "--also-key-file", second)
+                #expect(rotated.status == 0 && rotated.output.contains("key slot 1, 2"), "\(rotated.text)")
+                #expect(writer.isRunning)
+                try Data("after".utf8).write(to: mounted.file("after"))
+                #expect(try casemate("sync", mounted.point.path).status == 0)
+                try mounted.kill()
+            }
+            let check = try casemate("fsck", volume.path, "--read-data", "--key-file", second)
+            #expect(check.status == 0, "\(check.text)")
+            try Mounted.with(volume) { mounted throws in
+                #expect(try Data(contentsOf: mounted.file("before")) == large)
+                #expect(try Data(contentsOf: mounted.file("after")) == Data("after".utf8))
+            }
+        }
+    }
+
     @Test func secretsThatChangeAreNowhereToBeSeen() throws {
         try inTemporaryFolder { folder in
             let volume = try VolumeFile(in: folder)

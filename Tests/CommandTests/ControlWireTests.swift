@@ -86,7 +86,8 @@ import VFS
 
     private let requests: [ControlRequest] = [
         .info(json: true), .info(json: false), .whereabouts(path: "a/ü", json: true), .keysList, .keysAdd,
-        .keysRemove(slot: 7), .keysChange, .check(readsData: true, json: false), .snapshotCreate(name: "a b"),
+        .keysRemove(slot: 7), .keysChange, .keysRotate(dropsOthers: true, unlockMilliseconds: 1 << 40),
+        .check(readsData: true, json: false), .snapshotCreate(name: "a b"),
         .snapshotDelete(name: ""), .snapshotList(json: true),
         .resize(bytes: .max),
     ]

@@ -26,4 +26,27 @@ import Testing
             #expect(try volume.run("fsck", "--read-data").status == 0)
         }
     }
+
+    @Test func aNewKeyNeedsAllSecretsOrDropsTheirSlots() throws {
+        try inTemporaryFolder { folder in
+            let volume = try VolumeFile(in: folder)
+            let second = folder.appendingPathComponent("second").path
+            try Data((100..<132).map { UInt8($0) }).write(to: URL(fileURLWithPath: second))
+            func keys(_ arguments: String...) throws -> ProgramRun {
+                try ProgramRun.run(ProgramRun.casemate, ["keys"] + arguments)
+            }
+            #expect(try keys("add", volume.path, "--key-file", volume.key, "--new-key-file", second).status == 0)
+            let refused = try keys("rotate", volume.path, "--key-file", volume.key)
+            #expect(refused.status == 25 && refused.text.contains("--drop-others"), "\(refused.text)")
+            let both = try keys("rotate", volume.path, "--key-file", volume.key, "--also-key-file", second)
+            #expect(
+                both.status == 0 && both.output.contains("everything is sealed under the new key"), "\(both.text)")
+            let alone = try keys("rotate", volume.path, "--key-file", second, "--drop-others")
+            #expect(alone.status == 0, "\(alone.text)")
+            #expect(try keys("list", volume.path, "--key-file", volume.key).status == 20)
+            let check = try ProgramRun.run(
+                ProgramRun.casemate, ["fsck", volume.path, "--read-data", "--key-file", second])
+            #expect(check.status == 0, "\(check.text)")
+        }
+    }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import SimHost
 import Testing
 
@@ -78,27 +79,43 @@ import Testing
         // Nor does it come to be bound by somebody else's opening.
         let again = MemoryBlockHost(contents: contents)
         let reopened = try DeviceTesting.open(again)
+        #expect(reopened.status.keySlots[1].state == .empty, "opening empties what the roots have as empty")
         try DeviceTesting.write(reopened, 5, 55)
         try reopened.commit().wait()
         try reopened.close()
         #expect(!opens(again.contents, second) && opens(again.contents, first))
     }
 
-    /// A slot that no root binds does not count as another when the last one would go.
+    /// A slot that nothing names does not count as another when the last one would go.
     @Test func aStraySlotIsNoneToRelyOn() throws {
         let host = MemoryBlockHost()
         let device = try prepared(host)
         let slot = AlignedBuffer(byteCount: blockBytes)
-        slot.bytes.copyBytes(from: try device.context.keys.slot(2, for: second, scrypt: .fast))
+        let bytes = try device.context.keys.slot(2, for: second, scrypt: .fast)
+        slot.bytes.copyBytes(from: bytes)
         try device.close()
         var contents = host.contents
         contents.write(Int(Layout.keySlot(2)) * blockBytes, UnsafeRawBufferPointer(slot.bytes))
         let reader = try DeviceTesting.open(MemoryBlockHost(contents: contents), mode: .readOnly)
-        #expect(reader.status.keySlots[2].state == .damaged)
+        #expect(reader.status.keySlots[2].state == .unbound)
         let writer = try DeviceTesting.open(MemoryBlockHost(contents: contents))
         #expect(throws: KeySlotChangeError.lastSlot(0)) { try writer.removeKeySlot(0) }
         #expect(try writer.addKeySlot(second) == 1)
-        try writer.close()
+    }
+
+    /// A client that goes on writing: the slot is bound by its next commit.
+    @Test func aSlotCanWaitForTheClient() throws {
+        let host = MemoryBlockHost()
+        let device = try prepared(host)
+        try DeviceTesting.write(device, 4, 44)
+        let second = second
+        let adding = TestThread.Outcome { try device.addKeySlot(second, atNextCommit: true) }
+        while device.monitor.locked({ !device.log.bothRootsWanted }) { sched_yield() }
+        #expect(!opens(host.contents, second))
+        try device.commit().wait()
+        #expect(try adding.wait() == 1)
+        #expect(opens(host.contents, second))
+        try device.close()
     }
 
     /// A crash at any host write of adding and removing: what opened before or after still opens.
@@ -110,6 +127,10 @@ import Testing
         let added = host.eventCount
         try device.removeKeySlot(0)
         let removed = host.eventCount
+        // Changing a secret, as the command does it: the new slot, then the old one.
+        _ = try device.addKeySlot(first)
+        try device.removeKeySlot(1)
+        let changed = host.eventCount
         try device.close()
         var images = 0
         for event in before..<host.eventCount {
@@ -118,8 +139,11 @@ import Testing
                 let isFirst = opens(contents, first), isSecond = opens(contents, second)
                 #expect(isFirst || isSecond, "\(image): nobody can open it")
                 if event <= added { #expect(isFirst, "\(image): adding took the old slot away") }
-                if event > added { #expect(isSecond, "\(image): removing took the new slot away") }
-                if event > removed { #expect(!isFirst, "\(image): a removed slot opens") }
+                if event > added, event <= removed {
+                    #expect(isSecond, "\(image): removing took the new slot away")
+                }
+                if event == removed + 1 { #expect(!isFirst, "\(image): a removed slot opens") }
+                if event > changed { #expect(isFirst && !isSecond, "\(image): the changed secret") }
                 images += 1
             }
         }

@@ -14,7 +14,7 @@ import Testing
         let first = CrashHost()
         try DeviceTesting.create(first, blocks: 40)
         var pool = [first.contents]
-        for _ in 0..<25 {
+        for round in 0..<25 {
             // Any earlier state may come back, also the same one twice: a clone.
             let host = CrashHost(contents: pool[Int.random(in: 0..<pool.count, using: &generator)])
             let device = try DeviceTesting.open(host, checkpointInterval: 20 * blockBytes)
@@ -27,6 +27,15 @@ import Testing
                     guard DeviceTesting.isShortOfSpace(error) else { throw error }
                 }
                 if step % 4 == 0 { try device.commit().wait() }
+                // Ends the epoch, and now and then the key.
+                if step == 13, round % 3 == 0, device.status.reseal.olderKeys.count < 4 {
+                    try device.commit().wait()
+                    _ = try device.rotateVolumeKey(for: [DeviceTesting.keyFile()])
+                }
+                if step == 25, round % 4 == 0 {
+                    try device.commit().wait()
+                    _ = try device.reseal()
+                }
             }
             pool.append(host.contents)
             for case .write(let write) in host.events {

@@ -3,6 +3,18 @@ import Testing
 @testable import SecureBlock
 
 @Suite struct SealKeySlotTests {
+    /// The standard at least, the limit at most, and in between what the time asked for allows.
+    @Test func scryptIsCalibrated() throws {
+        func cost(_ milliseconds: UInt64, limit: UInt64 = 512 << 20, sample: UInt64 = 40_000) throws -> UInt8 {
+            try ScryptCost.calibrated(milliseconds: milliseconds, memoryLimitBytes: limit) { _ in sample }.logN
+        }
+        #expect(try cost(0) == 17)
+        #expect(try cost(640) == 18 && cost(639) == 17)
+        #expect(try cost(UInt64.max) == 18, "the memory's limit; N = 2^19 takes a little more than 512 MiB")
+        #expect(try cost(UInt64.max, limit: UInt64.max) == 19, "what opening would refuse is not made")
+        #expect(try cost(100, sample: 0) == 18)
+    }
+
     let volumeKey: SecretBytes
     let volume: VolumeIdentifier
     let passphrase: Credential

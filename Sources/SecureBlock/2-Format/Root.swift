@@ -75,6 +75,11 @@ package struct Root: Hashable, Sendable {
     /// Blocks that the log had taken in all its life, up to and including ``commit``.
     package var logBlocks: UInt64 = 0
     package var anchorPolicy = AnchorPolicy.everyCommit
+    /// Which volume key the root's own epoch comes from, the first commit under that key, and the keys before it that
+    /// something still needs.
+    package var keyVersion: UInt32 = 0
+    package var keySince = SequenceNumber(0)
+    package var olderKeys: [SealedVolumeKey] = []
 
     package init(
         number: UInt64, epoch: Tag, epochIndex: UInt32, commit: Commit, timeMilliseconds: UInt64, anchored: Commit?,
@@ -135,6 +140,10 @@ package struct Root: Hashable, Sendable {
         writer.u32(sparePerMille)
         writer.u64(logBlocks)
         anchorPolicy.write(to: &writer)
+        writer.u32(keyVersion)
+        writer.u32(UInt32(olderKeys.count))
+        writer.u64(keySince.rawValue)
+        for key in olderKeys { key.write(to: &writer) }
         writer.zeros(upTo: Self.payloadBytes)
     }
 
@@ -179,6 +188,13 @@ package struct Root: Hashable, Sendable {
         sparePerMille = try reader.u32()
         logBlocks = try reader.u64()
         anchorPolicy = try AnchorPolicy(parsing: &reader)
+        keyVersion = try reader.u32()
+        let keyCount = try reader.u32()
+        keySince = SequenceNumber(try reader.u64())
+        guard keyCount <= SealedVolumeKey.maximumCount else {
+            throw .unexpected(field: "count of volume keys", position: reader.position)
+        }
+        for _ in 0..<keyCount { olderKeys.append(try SealedVolumeKey(parsing: &reader)) }
         guard commit.sequence <= Layout.maximumSequence, recoveredFrom.sequence <= Layout.maximumSequence,
             logicalBlocks > 0, logicalBlocks <= Layout.maximumLogicalBlocks,
             segmentCount > 0, UInt64(segmentCount) <= Layout.maximumSegments,

@@ -90,7 +90,7 @@ package struct Superblock: Hashable, Sendable {
         createdMilliseconds = try reader.u64()
     }
 
-    /// The 4096 bytes to store, authenticated under `key` (``VolumeKeys/superblockKey``).
+    /// The 4096 bytes to store, authenticated under `key` (``VolumeKeys/superblockKey(version:)``).
     package func serialise(key: SecretBytes) throws(SealError) -> AlignedBuffer {
         let buffer = AlignedBuffer(byteCount: blockBytes)
         var writer = ByteWriter(buffer.bytes)
@@ -111,6 +111,11 @@ package struct Superblock: Hashable, Sendable {
             try Digest.hmacSHA256(
                 key: key, UnsafeRawBufferPointer(rebasing: buffer.bytes[..<Self.authenticatorOffset])))
         return buffer
+    }
+
+    /// What roots bind of a stored superblock: its checksum, which covers everything but the authenticator.
+    package static func digest(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+        Array(bytes[checksumOffset..<authenticatorOffset])
     }
 
     /// Whether the stored authenticator is the one `key` gives.

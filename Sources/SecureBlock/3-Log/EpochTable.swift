@@ -16,15 +16,34 @@ package final class EpochTable: Sendable {
 
     package var epochs: [Epoch] { state.withLock { $0.epochs } }
 
-    /// - Returns: `nil` for an index that names no epoch.
+    /// - Returns: `nil` for an index that names no epoch, and for an epoch whose volume key was let go of.
     package func key(_ index: UInt32) throws(SealError) -> SealingKey? {
         try state.withLock { state throws(SealError) -> SealingKey? in
             let index = Int(index)
             guard index < state.epochs.count, !state.epochs[index].isFree else { return nil }
             if let key = state.sealingKeys[index] { return key }
-            let key = try keys.epochKey(state.epochs[index], suite)
+            guard let key = try keys.epochKey(state.epochs[index], suite) else { return nil }
             state.sealingKeys[index] = key
             return key
+        }
+    }
+
+    /// The epochs whose keys come from a volume key before `version`, by index.
+    package func indices(before version: UInt32) -> Set<UInt32> {
+        state.withLock { state in
+            var found: Set<UInt32> = []
+            for (index, epoch) in state.epochs.enumerated() where !epoch.isFree && epoch.keyVersion < version {
+                found.insert(UInt32(index))
+            }
+            return found
+        }
+    }
+
+    /// The version of the volume key that an epoch's key comes from.
+    package func keyVersion(_ index: UInt32) -> UInt32? {
+        state.withLock { state in
+            Int(index) < state.epochs.count && !state.epochs[Int(index)].isFree
+                ? state.epochs[Int(index)].keyVersion : nil
         }
     }
 

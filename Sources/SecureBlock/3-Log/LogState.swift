@@ -38,6 +38,19 @@ struct LogState {
     /// How far the anchor may lag, and how far it does.
     var anchorPolicy = AnchorPolicy.everyCommit
     var exposure = AnchorExposure()
+    /// A new volume key that waits for the client's next commit.
+    var rotation: PreparedRotation?
+    /// The volume keys before the present one, as roots keep them, and the first commit under the present one.
+    var olderKeys: [SealedVolumeKey] = []
+    var keySince = SequenceNumber(0)
+    /// Blocks sealed in this epoch.
+    var blocksInEpoch: UInt64 = 0
+    /// A checkpoint is worth writing although little was written.
+    var checkpointWanted = false
+    /// The next checkpoint is to reach both root slots.
+    var bothRootsWanted = false
+    /// The key slot digests that each root slot binds.
+    var boundDigests: [[Tag]] = [[], []]
     /// Discards that wait to become a record.
     var discards: [RecordEntry] = []
     /// Something changed since the last commit was ordered.

@@ -276,6 +276,7 @@ extension SecureDevice {
         log.counters.logBlocks += UInt64(dataBlocks + 1)
         log.logBlocks += UInt64(dataBlocks + 1)
         log.blocksSinceCheckpoint += dataBlocks + 1
+        log.blocksInEpoch += UInt64(dataBlocks + 1)
         // One durable write does the work of write and flush when nothing else waits to become durable (I5).
         record.isDurableWrite =
             record.flags.contains(.commit) && (isAloneSinceFlush || Sabotage.isOn(.durableWriteAlone))

@@ -53,6 +53,8 @@ public struct DeviceOptions: Sendable {
     public var anchorPolicy: AnchorPolicy?
     /// Make the segment table anew from the map: for repair.
     package var rebuildsSegmentTable = false
+    /// Blocks after which the next commit changes the epoch, so that no key seals too much.
+    public var epochBlockLimit: UInt64 = 1 << 32
     /// Milliseconds of a clock that never goes back, for ages.
     public var monotonicClock: @Sendable () -> UInt64 = monotonicMilliseconds
     public init() {}
@@ -62,6 +64,8 @@ public struct DeviceOptions: Sendable {
 struct OpenFacts: Sendable {
     /// Superblock copies that are damaged.
     var damagedSuperblocks: [Int] = []
+    /// Superblock copies whose authenticator is under an older volume key.
+    var staleSuperblocks: [Int] = []
     /// Root slots that did not verify.
     var damagedRoots: [Int] = []
     /// Of those, what this opening has written anew.

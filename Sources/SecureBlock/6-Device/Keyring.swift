@@ -4,23 +4,29 @@ public struct KeySlotStatus: Sendable, Hashable {
         case empty
         case passphrase
         case keyFile
+        /// Not one that the volume was last written with: an interrupted change left it, or the host put it there.
+        case unbound
         case damaged
+
+        /// Whether the slot opens the volume.
+        public var isUsable: Bool { self == .passphrase || self == .keyFile }
     }
     public var slot: Int
     public var state: State
 }
 
-/// The key slots as stored, and the volume key that a credential got out of them.
+/// The key slots as stored, and the volume keys that a credential gets out of them, one after the other.
 struct Keyring {
-    let volumeKey: SecretBytes
-    let used: Int
     let status: [KeySlotStatus]
     let digests: [Tag]
-    let damaged: [Int]
+    private(set) var damaged: [Int]
+    private let volume: VolumeIdentifier
+    private let credential: Credential
+    private let candidates: [KeySlot]
+    private var position = 0
+    private var hasFound = false
 
-    /// Tries the credential on every sound slot of its kind.
-    /// - Throws: ``VolumeError/wrongCredential`` when there are such slots and none opens,
-    ///   ``VolumeError/keySlotsDamaged(_:)`` when there are none but damaged slots, ``VolumeError/noKeySlot`` otherwise.
+    /// Reads all slots.
     init(_ host: any BlockHost, credential: Credential, volume: VolumeIdentifier) throws(VolumeError) {
         var status: [KeySlotStatus] = []
         var digests: [Tag] = []
@@ -49,23 +55,47 @@ struct Keyring {
                 throw .host(error)
             } catch { throw .crypto("\(error)") }
         }
-        var opened: (SecretBytes, Int)?
-        for slot in candidates where opened == nil {
+        self.status = status
+        self.digests = digests
+        self.damaged = damaged
+        self.volume = volume
+        self.credential = credential
+        self.candidates = candidates
+    }
+
+    /// The next slot that the credential opens, and the volume key in it. Every slot tried costs its scrypt.
+    mutating func next() throws(VolumeError) -> (slot: Int, volumeKey: SecretBytes)? {
+        while position < candidates.count {
+            let slot = candidates[position]
+            position += 1
             do throws(KeySlotError) {
-                if let key = try slot.unwrap(credential, volume: volume) { opened = (key, slot.number) }
+                guard let key = try slot.unwrap(credential, volume: volume) else { continue }
+                hasFound = true
+                return (slot.number, key)
             } catch {
                 if case .seal(let cause) = error { throw .crypto("\(cause)") }
                 damaged.append(slot.number)
             }
         }
-        guard let opened else {
-            let isTried = candidates.contains { !damaged.contains($0.number) }
-            throw isTried ? .wrongCredential : damaged.isEmpty ? .noKeySlot : .keySlotsDamaged(damaged.sorted())
+        return nil
+    }
+
+    /// - Throws: ``VolumeError/wrongCredential`` when there are sound slots of the credential's kind and none opens,
+    ///   ``VolumeError/keySlotsDamaged(_:)`` when there are none but damaged slots, ``VolumeError/noKeySlot`` otherwise.
+    func requireFound() throws(VolumeError) {
+        guard !hasFound else { return }
+        let isTried = candidates.contains { !damaged.contains($0.number) }
+        throw isTried ? .wrongCredential : damaged.isEmpty ? .noKeySlot : .keySlotsDamaged(damaged.sorted())
+    }
+
+    /// The slots as they stand to what `root` binds.
+    func status(boundBy root: Root) -> [KeySlotStatus] {
+        status.map { found in
+            var status = found
+            if found.state.isUsable, root.keySlotDigests[found.slot] != digests[found.slot] {
+                status.state = .unbound
+            }
+            return status
         }
-        volumeKey = opened.0
-        used = opened.1
-        self.status = status
-        self.digests = digests
-        self.damaged = damaged.sorted()
     }
 }

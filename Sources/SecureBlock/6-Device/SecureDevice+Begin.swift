@@ -6,8 +6,6 @@ struct RecoveredState {
     /// What each slot holds now; number 0 for nothing.
     var roots: [(number: UInt64, commit: SequenceNumber)]
     var rootCopy: Root.Previous?
-    /// Where the newest root's epoch table is, which the first checkpoint replaces.
-    var epochPages: [PagePointer] = []
     var historyHorizon: SequenceNumber
     var retention = Retention()
     var sparePerMille: UInt32
@@ -16,6 +14,10 @@ struct RecoveredState {
     /// What the anchor holds.
     var anchored: Root.Commit?
     var anchorPolicy: AnchorPolicy
+    var keySince = SequenceNumber(0)
+    var olderKeys: [SealedVolumeKey] = []
+    /// Where the newest root has the epoch table: counted in ``table``, until the first checkpoint has pages of its own.
+    var epochPages: [PagePointer] = []
     /// Segments with records that recovery gave up.
     var cutSegments: [UInt32] = []
 }
@@ -30,7 +32,9 @@ extension SecureDevice {
     ) throws(VolumeError) -> SecureDevice {
         do {
             if !Sabotage.isOn(.skipRecoveryFlush) { try context.host.flush() }
-            let epoch = Epoch(identifier: Sabotage.isOn(.fixedEpoch) ? Tag(low: 7, high: 7) : try Self.randomTag())
+            let epoch = Epoch(
+                identifier: Sabotage.isOn(.fixedEpoch) ? Tag(low: 7, high: 7) : try Self.randomTag(),
+                keyVersion: context.keys.version)
             var state = state
             state.historyHorizon = max(state.historyHorizon, pruneEpochs(context, state.table))
             guard let epochIndex = context.epochs.add(epoch) else {
@@ -42,9 +46,11 @@ extension SecureDevice {
                 historyHorizon: state.historyHorizon, roots: state.roots, rootCopy: state.rootCopy,
                 recoveredFrom: state.end)
             log.retention = state.retention
-            log.epochPages = state.epochPages
             log.sparePerMille = state.sparePerMille
             log.logBlocks = state.logBlocks
+            log.keySince = state.keySince
+            log.olderKeys = state.olderKeys
+            log.epochPages = state.epochPages
             log.anchorPolicy = options.anchorPolicy ?? state.anchorPolicy
             var facts = facts
             facts.recoveredFrom = state.end
@@ -68,7 +74,7 @@ extension SecureDevice {
 
     /// Drops epochs that no segment names, and, when the table runs full, those that only history still needs.
     /// - Returns: the commit before which no root is whole for want of its epoch.
-    private static func pruneEpochs(_ context: VolumeContext, _ table: SegmentTable) -> SequenceNumber {
+    static func pruneEpochs(_ context: VolumeContext, _ table: SegmentTable) -> SequenceNumber {
         let count = context.epochs.epochs.count
         guard count >= Epoch.perPage else { return SequenceNumber(0) }
         let keepsHistory = count < Epoch.maximumCount / 2
@@ -85,7 +91,7 @@ extension SecureDevice {
         }
     }
 
-    private static func randomTag() throws(SealError) -> Tag {
+    static func randomTag() throws(SealError) -> Tag {
         let bytes = try Random.bytes(Tag.byteCount)
         return bytes.withUnsafeBytes { Tag(loading: $0) }
     }
@@ -110,7 +116,7 @@ extension SecureDevice {
         let commit = try monitor.locked { () throws(DeviceError) -> Root.Commit in
             let commit = try withBarrier { () throws(DeviceError) -> Root.Commit in
                 log.blocksSinceCheckpoint = 0
-                let commit = try orderCommit(freezes: false)
+                let commit = try sealCommit()
                 freeze(at: commit, fillsBothSlots: true)
                 return commit
             }

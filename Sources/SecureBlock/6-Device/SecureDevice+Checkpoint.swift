@@ -47,8 +47,9 @@ extension SecureDevice {
         let reusable = reusableNow
         // Under pressure a checkpoint is worth its pages when it lets go of a segment, or of what is kept for it.
         let frees = reusable <= lowWater && (reusableAfterCommit > reusable || checkpointReserve > 0)
-        guard frees || map.wantsCheckpoint || log.blocksSinceCheckpoint >= checkpointIntervalBlocks else { return }
-        freeze(at: commit, fillsBothSlots: reusable <= lowWater)
+        let isWanted = log.checkpointWanted || map.wantsCheckpoint
+        guard frees || isWanted || log.blocksSinceCheckpoint >= checkpointIntervalBlocks else { return }
+        freeze(at: commit, fillsBothSlots: reusable <= lowWater || log.bothRootsWanted)
     }
 
     func freeze(at commit: Root.Commit, fillsBothSlots: Bool) {
@@ -68,6 +69,8 @@ extension SecureDevice {
             historyHorizon: log.historyHorizon, logBlocks: log.logBlocks, fillsBothSlots: fillsBothSlots,
             geometry: context.geometry)
         log.blocksSinceCheckpoint = 0
+        log.checkpointWanted = false
+        log.bothRootsWanted = false
         monitor.signalWork()
     }
 
@@ -113,6 +116,7 @@ extension SecureDevice {
             let reusable = reusableNow
             log.commitWanted = reusable <= lowWater && reusableAfterCommit > reusable || map.wantsCheckpoint
             if reusable <= lowWater { cleaningIsDue = true }
+            dropOlderKeys()
             monitor.broadcast()
         }
     }
@@ -263,6 +267,9 @@ extension SecureDevice {
         root.sparePerMille = log.sparePerMille
         root.logBlocks = work.logBlocks
         root.anchorPolicy = log.anchorPolicy
+        root.keyVersion = context.keys.version
+        root.keySince = log.keySince
+        root.olderKeys = log.olderKeys
         return root
     }
 
@@ -308,6 +315,7 @@ extension SecureDevice {
         }
         monitor.locked {
             log.roots[slot] = (root.number, root.commit.sequence)
+            log.boundDigests[slot] = root.keySlotDigests
             table.advance(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
         }
     }

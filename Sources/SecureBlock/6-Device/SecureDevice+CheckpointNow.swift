@@ -35,9 +35,9 @@ extension SecureDevice {
                 // Another commit may have begun one while the barrier was waited for.
                 guard checkpoint == nil else { return true }
                 guard !log.hasClientChanges else { return false }
-                var commit = try orderCommit(freezes: false)
+                var commit = try sealCommit()
                 // The cleaner may have got a record in between; a root describes a commit with nothing after it.
-                while log.last != commit { commit = try orderCommit(freezes: false) }
+                while log.last != commit { commit = try sealCommit() }
                 try change()
                 freeze(at: commit, fillsBothSlots: true)
                 own = checkpoint
@@ -48,17 +48,10 @@ extension SecureDevice {
             guard isQuiet else { return nil }
         }
         guard let own else { preconditionFailure("a checkpoint was frozen") }
-        try unlocked { () throws(DeviceError) in try awaitDurable(own.commit.sequence) }
+        try withoutMonitor { () throws(DeviceError) in try awaitDurable(own.commit.sequence) }
         try awaitCheckpoint { checkpoint !== own }
         try checkWritable()
         return (own.commit, own.timeMilliseconds)
-    }
-
-    /// Runs `body` without the monitor, which is held before and after.
-    private func unlocked(_ body: () throws(DeviceError) -> Void) throws(DeviceError) {
-        monitor.unlock()
-        defer { monitor.lock() }
-        try body()
     }
 
     /// Waits for the checkpoint under way, or writes it. Call with the monitor held; it is released meanwhile.
@@ -66,7 +59,7 @@ extension SecureDevice {
         while !isOver() {
             try checkWritable()
             if maintenance == nil, !isMaintaining {
-                try unlocked { () throws(DeviceError) in try maintainInline() }
+                try withoutMonitor { () throws(DeviceError) in try maintainInline() }
             } else {
                 monitor.wait()
             }

@@ -9,23 +9,39 @@ extension SecureDevice {
     /// Orders a commit: everything written and discarded before becomes durable with it, nothing after does.
     ///
     /// Returns once the commit has its place in the chain and is on its way to the host. Where nothing changed since
-    /// the last commit, that one's ticket is returned.
+    /// the last commit, that one's ticket is returned. A commit that ends an epoch returns when both roots of the next
+    /// one are durable.
     public func commit() throws(DeviceError) -> any CommitTicket {
         monitor.lock()
         defer { monitor.unlock() }
         try checkWritable()
         return try withBarrier { () throws(DeviceError) in
+            if isEpochChangeDue {
+                do throws(DeviceError) {
+                    return Ticket(device: self, sequence: try commitAndChangeEpoch().sequence)
+                } catch {
+                    // Without room for it the epoch stays, for now.
+                    guard error == .noSpace else { throw error }
+                }
+            }
             // While space is short, a commit of nothing still lets a checkpoint free some.
-            guard log.hasUncommitted || log.commitWanted && log.blocksSinceCheckpoint > 0 else {
+            guard log.hasUncommitted || log.commitWanted && log.blocksSinceCheckpoint > 0 || log.checkpointWanted
+            else {
                 return Ticket(device: self, sequence: log.lastCommit.sequence)
             }
             return Ticket(device: self, sequence: try orderCommit().sequence)
         }
     }
 
+    /// Seals the commit record, and freezes its state where a checkpoint is due. Call within a barrier.
+    func orderCommit() throws(DeviceError) -> Root.Commit {
+        let commit = try sealCommit()
+        freezeIfDue(at: commit)
+        return commit
+    }
+
     /// Seals the commit record. Call within a barrier.
-    /// - Parameter freezes: have a checkpoint made of it, should one be due.
-    func orderCommit(freezes: Bool = true) throws(DeviceError) -> Root.Commit {
+    func sealCommit() throws(DeviceError) -> Root.Commit {
         if !Sabotage.isOn(.commitLeavesDiscards) { try sealDiscards(.metadata) }
         if log.streams[0].open == nil { try beginRecord(.user, needsRoom: false, .metadata) }
         try closeOpen(.user, flags: .commit)
@@ -35,7 +51,6 @@ extension SecureDevice {
         }
         log.hasUncommitted = false
         log.hasClientChanges = false
-        if freezes { freezeIfDue(at: log.lastCommit) }
         return log.lastCommit
     }
 

@@ -22,8 +22,11 @@ extension SecureDevice {
             let superblock = Superblock(
                 segmentBlocksLog2: UInt8(geometry.segmentBlocks.trailingZeroBitCount), cipherSuite: options.cipher,
                 volume: volume, createdMilliseconds: clock)
-            let stored = try superblock.serialise(key: keys.superblockKey)
-            let digest = try Digest.sha256(UnsafeRawBufferPointer(stored.bytes))
+            guard let superblockKey = try keys.superblockKey() else {
+                preconditionFailure("the present key is held")
+            }
+            let stored = try superblock.serialise(key: superblockKey)
+            let digest = Superblock.digest(UnsafeRawBufferPointer(stored.bytes))
             // The store gets its full size at once, so that a file cut short later is seen as such.
             let last = geometry.volumeBytes - UInt64(blockBytes)
             try host.allocate(offset: last, byteCount: UInt64(blockBytes))

@@ -3,10 +3,13 @@ extension SecureDevice {
     /// somebody knows a secret of it. A passphrase takes as long as opening does.
     /// - Throws: ``VolumeError/wrongCredential`` and what else ``open(_:credential:anchor:mode:options:)`` says of keys.
     public func keySlot(openedBy credential: Credential) throws(VolumeError) -> Int {
-        let keyring = try Keyring(context.host, credential: credential, volume: context.superblock.volume)
-        guard monitor.locked({ keySlotDigests[keyring.used] }) == keyring.digests[keyring.used] else {
-            throw .corrupt("key slot \(keyring.used) is not the one that this volume was last written with")
+        var keyring = try Keyring(context.host, credential: credential, volume: context.superblock.volume)
+        var stray: Int?
+        while let (slot, _) = try keyring.next() {
+            if monitor.locked({ keySlotDigests[slot] }) == keyring.digests[slot] { return slot }
+            stray = slot
         }
-        return keyring.used
+        try keyring.requireFound()
+        throw .corrupt("key slot \(stray ?? 0) is not the one that this volume was last written with")
     }
 }

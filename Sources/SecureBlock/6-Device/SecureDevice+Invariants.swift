@@ -20,6 +20,10 @@ extension SecureDevice {
         let root = monitor.locked { () -> [PagePointer]? in
             map.checkInvariants()
             table.checkInvariants()
+            if checkpoint == nil, mode == .readWrite {
+                let lists = log.epochPages.count + log.retention.snapshotPages.count
+                precondition(table.tablePages == table.tree.pages.count + lists, "a page counted that no root has")
+            }
             precondition(log.acknowledged.sequence <= log.durable && log.durable <= log.last.sequence)
             let isQuiet = log.streams.allSatisfy(\.isDrained) && log.discards.isEmpty && checkpoint == nil
             return isQuiet ? map.top : nil

@@ -7,7 +7,11 @@ extension SecureDevice {
         guard let thread = HostThread({ [self] in maintain() }) else {
             throw .failed(call: "pthread_create", errno: EAGAIN, offset: nil)
         }
-        monitor.locked { maintenance = thread }
+        monitor.locked {
+            maintenance = thread
+            resealIsDue = !log.olderKeys.isEmpty
+            monitor.signalWork()
+        }
     }
 
     /// The thread's body. It holds the device alive; ``close()`` ends it.
@@ -66,13 +70,18 @@ extension SecureDevice {
     }
 
     /// Monitor held.
-    var maintenanceIsDue: Bool { latch == nil && (checkpoint != nil || cleaningIsDue) }
+    var maintenanceIsDue: Bool { latch == nil && (checkpoint != nil || cleaningIsDue || resealIsDue) }
 
     /// One checkpoint, if one is frozen, and one pass of the cleaner, if segments are short.
     private func maintainOnce() {
         do throws(DeviceError) {
             try writeCheckpoint()
             if monitor.locked({ cleaningIsDue }) { try clean() }
+            let reseals = monitor.locked { () -> Bool in
+                defer { resealIsDue = false }
+                return resealIsDue
+            }
+            if reseals { try resealPass() }
         } catch { abandonMaintenance(error) }
     }
 
@@ -154,7 +163,9 @@ extension SecureDevice {
         try maintainInline()
         monitor.lock()
         // Where nothing waits for the client's commit, one more commit is the same state, and a checkpoint can be of it.
-        let isNew = log.acknowledged.sequence > (log.roots.map(\.commit).max() ?? SequenceNumber(0))
+        let isNew =
+            log.checkpointWanted
+            || log.acknowledged.sequence > (log.roots.map(\.commit).max() ?? SequenceNumber(0))
         guard isNew, !log.hasUncommitted || Sabotage.isOn(.closeCommits) else {
             defer { monitor.unlock() }
             return try confirmAcknowledged()

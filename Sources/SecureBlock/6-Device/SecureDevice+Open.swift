@@ -15,14 +15,8 @@ extension SecureDevice {
         let newest = unlocked.newest
         let anchored = try checkAnchor(anchor, unlocked, mode: mode, options: options)
         var facts = unlocked.facts
-        // What the root bound, not what the host stores now: a removed slot that was put back stays refused.
+        // Roots go on binding the slots that they bound, not what the host has put there since.
         facts.keySlotDigests = newest.keySlotDigests
-        for index in facts.keySlots.indices {
-            let slot = facts.keySlots[index].slot
-            let isBound = unlocked.facts.keySlotDigests[slot] == newest.keySlotDigests[slot]
-            // Nothing opens with it, so nobody may rely on it when another is removed.
-            if !isBound, facts.keySlots[index].state != .empty { facts.keySlots[index].state = .damaged }
-        }
         let context = unlocked.context
 
         if case .readOnlyAt(let target) = mode {
@@ -66,7 +60,7 @@ extension SecureDevice {
                     .map { (number: $0.root.number, commit: $0.root.commit.sequence) }
                     ?? (number: 0, commit: newest.commit.sequence)
             },
-            rootCopy: forward.rootCopy ?? newest.previous, epochPages: newest.epochPages,
+            rootCopy: forward.rootCopy ?? newest.previous,
             historyHorizon: horizon, retention: retention, sparePerMille: newest.sparePerMille,
             logBlocks: newest.logBlocks
                 + (forward.records + forward.cut).reduce(0) { $0 + UInt64($1.dataBlocks + 1) },
@@ -74,13 +68,17 @@ extension SecureDevice {
             // was recovered is what it last confirmed: so it is, unless a crash came between the flush and the anchor.
             anchored: anchor == nil && newest.anchored != nil
                 ? forward.end : anchored.map { Root.Commit(sequence: $0.sequence, tag: $0.tag) },
-            anchorPolicy: newest.anchorPolicy,
+            anchorPolicy: newest.anchorPolicy, keySince: newest.keySince, olderKeys: newest.olderKeys,
+            epochPages: newest.epochPages,
             cutSegments: forward.cut.map(\.position.segment))
         // The key is at hand that only a writer needs: a damaged copy is whole again from here on. Both roots are written
         // anew in any case.
         try healSuperblocks(unlocked)
         facts.areCopiesHealed = true
         let device = try begin(context, state, mode: mode, options: options, anchor: anchor, facts: facts)
+        if !facts.staleSuperblocks.isEmpty || facts.keySlots.contains(where: { $0.state == .unbound }) {
+            try device.finishRotation(superblocks: facts.staleSuperblocks)
+        }
         do { try device.startMaintenance() } catch { throw .host(error) }
         return device
     }
@@ -200,22 +198,20 @@ extension SecureDevice {
         }
     }
 
-    /// Writes damaged superblock copies anew from the sound one; durable with the next flush. A crash in between leaves
-    /// the sound one.
+    /// Writes damaged superblock copies anew, one after the other: a crash in between leaves the other as it was.
     private static func healSuperblocks(_ unlocked: UnlockedVolume) throws(VolumeError) {
         let context = unlocked.context
-        let sound = Layout.superblocks.indices.first { !unlocked.facts.damagedSuperblocks.contains($0) }
-        guard let sound, !unlocked.facts.damagedSuperblocks.isEmpty else { return }
-        let buffer = AlignedBuffer(byteCount: blockBytes)
         do {
-            try context.host.read(at: Layout.superblocks[sound] * UInt64(blockBytes), into: buffer.bytes)
-            // The host may have changed it since it was verified.
-            guard try Digest.sha256(UnsafeRawBufferPointer(buffer.bytes)) == context.superblockDigest else {
-                throw VolumeError.superblocksDamaged
-            }
             for copy in unlocked.facts.damagedSuperblocks {
+                guard let key = try context.keys.superblockKey() else { return }
+                let stored = try context.superblock.serialise(key: key)
+                // What the roots bind, byte for byte.
+                guard Superblock.digest(UnsafeRawBufferPointer(stored.bytes)) == context.superblockDigest else {
+                    throw VolumeError.superblocksDamaged
+                }
                 try context.host.write(
-                    at: Layout.superblocks[copy] * UInt64(blockBytes), UnsafeRawBufferPointer(buffer.bytes))
+                    at: Layout.superblocks[copy] * UInt64(blockBytes), UnsafeRawBufferPointer(stored.bytes))
+                try context.host.flush()
             }
         } catch let error as VolumeError {
             throw error

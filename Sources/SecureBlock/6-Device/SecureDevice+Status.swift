@@ -48,6 +48,10 @@ public struct DeviceStatus: Sendable {
     public var exposedMilliseconds: UInt64
 
     public var keySlots: [KeySlotStatus]
+    /// How many volume keys there were before the present one.
+    public var keyVersion: UInt32
+    /// What is still sealed under those.
+    public var reseal: ResealProgress
     /// The slot that opened the volume.
     public var usedKeySlot: Int
     public var damagedSuperblocks: [Int]
@@ -60,7 +64,8 @@ public struct DeviceStatus: Sendable {
 
 extension SecureDevice {
     public var status: DeviceStatus {
-        monitor.locked {
+        let reseal = resealProgress
+        return monitor.locked {
             let superblock = context.superblock, geometry = context.geometry
             return DeviceStatus(
                 volume: superblock.volume, formatVersion: Superblock.version, cipher: superblock.cipherSuite,
@@ -80,7 +85,8 @@ extension SecureDevice {
                 anchorPolicy: log.anchorPolicy, exposedCommits: log.exposure.commits,
                 exposedMilliseconds: log.exposure.commits == 0
                     ? 0 : options.monotonicClock() &- log.exposure.sinceMilliseconds,
-                keySlots: keySlots, usedKeySlot: facts.usedKeySlot,
+                keySlots: keySlots, keyVersion: context.keys.version, reseal: reseal,
+                usedKeySlot: facts.usedKeySlot,
                 damagedSuperblocks: facts.damagedSuperblocks, damagedRoots: facts.damagedRoots,
                 areCopiesHealed: facts.areCopiesHealed, latch: latch,
                 counters: log.counters)

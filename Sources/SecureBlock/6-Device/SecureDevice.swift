@@ -41,11 +41,14 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
     var cleaningIsDue = false
     /// Few segments have their space on the host: more should get it ahead.
     var backingIsDue = false
+    /// Something is sealed under an older volume key, and the last checkpoint is done.
+    var resealIsDue = false
     /// A caller writes the checkpoint, or cleans, on its own thread.
     var isMaintaining = false
     /// What the key slots are, and the digests that the next root binds.
     var keySlots: [KeySlotStatus]
     var keySlotDigests: [Tag]
+    var isChangingKeys = false
     /// Why writing ended, when it did.
     var latch: String?
     /// Somebody makes or deletes a snapshot, or changes size or history policy: one at a time.
@@ -90,7 +93,7 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
 
     /// Whether so much waits for a commit that one should come soon: segments run short, and a commit frees some.
     public var commitWanted: Bool {
-        monitor.locked { mode == .readWrite && log.hasUncommitted && log.commitWanted }
+        monitor.locked { mode == .readWrite && (log.hasUncommitted && log.commitWanted || log.checkpointWanted) }
     }
 
     /// The range as it must be: inside the device, in whole blocks.

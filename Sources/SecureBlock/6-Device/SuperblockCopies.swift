@@ -4,6 +4,16 @@ package struct SuperblockCopies {
         var index: Int
         var superblock: Superblock
         var stored: AlignedBuffer
+
+        /// What roots bind: the checksum over all but the authenticator.
+        var digest: [UInt8] { Superblock.digest(UnsafeRawBufferPointer(stored.bytes)) }
+
+        func isAuthentic(_ keys: VolumeKeys, version: UInt32) throws(SealError) -> Bool {
+            guard superblock.volume == keys.volume, let key = try keys.superblockKey(version: version) else {
+                return false
+            }
+            return try Superblock.isAuthentic(UnsafeRawBufferPointer(stored.bytes), key: key)
+        }
     }
 
     let sound: [Copy]
@@ -43,25 +53,20 @@ package struct SuperblockCopies {
         self.damaged = damaged
     }
 
-    /// The first copy that the volume key authenticates, its digest, and the copies that are damaged or forged.
-    func authentic(_ keys: VolumeKeys) throws(VolumeError) -> (
-        superblock: Superblock, digest: [UInt8], damaged: [Int]
-    ) {
+    /// Which copies are not those that the root binds, and which are but carry the authenticator of an older volume key.
+    func judged(digest: [UInt8], _ keys: VolumeKeys) throws(SealError) -> (damaged: [Int], stale: [Int]) {
         var damaged = damaged
-        var found: (Superblock, [UInt8])?
+        var stale: [Int] = []
         for copy in sound {
-            let bytes = UnsafeRawBufferPointer(copy.stored.bytes)
-            do throws(SealError) {
-                if copy.superblock.volume == keys.volume,
-                    try Superblock.isAuthentic(bytes, key: keys.superblockKey)
-                {
-                    if found == nil { found = (copy.superblock, try Digest.sha256(bytes)) }
-                } else {
-                    damaged.append(copy.index)
+            var isStale = false
+            if copy.digest == digest {
+                if try copy.isAuthentic(keys, version: keys.version) { continue }
+                for version in keys.olderVersions where !isStale {
+                    isStale = try copy.isAuthentic(keys, version: version)
                 }
-            } catch { throw .crypto("\(error)") }
+            }
+            if isStale { stale.append(copy.index) } else { damaged.append(copy.index) }
         }
-        guard let found else { throw .superblocksDamaged }
-        return (found.0, found.1, damaged.sorted())
+        return (damaged.sorted(), stale)
     }
 }

@@ -21,36 +21,27 @@ package struct UnlockedVolume {
         do { size = try host.byteCount() } catch { throw .host(error) }
         guard size > 0 else { throw .empty }
         let copies = try SuperblockCopies(host)
-        let keyring = try Keyring(host, credential: credential, volume: copies.first.superblock.volume)
-        facts.keySlots = keyring.status
+        var keyring = try Keyring(host, credential: credential, volume: copies.first.superblock.volume)
+        let found = try UnlockSearch(host, copies, &keyring, storeBytes: size)
+        let keys = found.keys
+        slots = found.slots
+        let newest = found.slots[0].root
+        facts.keySlots = keyring.status(boundBy: newest)
         facts.keySlotDigests = keyring.digests
-        facts.damagedKeySlots = keyring.damaged
-        facts.usedKeySlot = keyring.used
-        let keys: VolumeKeys
-        do {
-            keys = try VolumeKeys(volumeKey: keyring.volumeKey, volume: copies.first.superblock.volume)
-        } catch { throw .crypto("\(error)") }
-        let chosen = try copies.authentic(keys)
-        facts.damagedSuperblocks = chosen.damaged
+        facts.damagedKeySlots = keyring.damaged.sorted()
+        facts.usedKeySlot = found.used
+        facts.damagedSuperblocks = found.damagedSuperblocks
+        facts.staleSuperblocks = found.staleSuperblocks
+        facts.damagedRoots = found.damagedRoots
         if forWriting {
-            let unknown = chosen.superblock.readOnlyCompatible & ~Superblock.knownReadOnlyCompatible
+            let unknown = found.superblock.readOnlyCompatible & ~Superblock.knownReadOnlyCompatible
             guard unknown == 0 else { throw .unknownFeatures(incompatible: 0, readOnlyCompatible: unknown) }
         }
-        let roots = try Self.readRoots(
-            host, keys, superblock: chosen.superblock, digest: chosen.digest, storeBytes: size)
-        facts.damagedRoots = roots.damaged
-        slots = roots.slots
-        let newest = roots.slots[0].root
-        let geometry = Geometry(
-            segmentBlocks: chosen.superblock.segmentBlocks, segmentCount: newest.segmentCount,
-            logicalBlocks: newest.logicalBlocks)
-        guard newest.keySlotDigests[keyring.used] == keyring.digests[keyring.used] else {
-            throw .corrupt("key slot \(keyring.used) is not the one that this volume was last written with")
-        }
-        let epochs = try Self.readEpochs(newest, host, keys, chosen.superblock.cipherSuite, geometry)
+        let geometry = try Self.geometry(newest, found.superblock, storeBytes: size)
+        let epochs = try Self.readEpochs(newest, host, keys, found.superblock.cipherSuite, geometry)
         context = VolumeContext(
-            host: host, superblock: chosen.superblock, superblockDigest: chosen.digest, keys: keys,
-            geometry: geometry, epochs: EpochTable(epochs, keys, chosen.superblock.cipherSuite))
+            host: host, superblock: found.superblock, superblockDigest: found.digest, keys: keys,
+            geometry: geometry, epochs: EpochTable(epochs, keys, found.superblock.cipherSuite))
         guard let index = context.epochs.index(of: newest.epoch), index == newest.epochIndex else {
             throw .corrupt("root \(newest.number) names an epoch that its table does not have")
         }
@@ -58,38 +49,9 @@ package struct UnlockedVolume {
         self.facts = facts
     }
 
-    private static func readRoots(
-        _ host: any BlockHost, _ keys: VolumeKeys, superblock: Superblock, digest: [UInt8], storeBytes: UInt64
-    ) throws(VolumeError) -> (slots: [Slot], damaged: [Int]) {
-        var slots: [Slot] = []
-        var damaged: [Int] = []
-        for slot in Layout.rootSlots.indices {
-            let buffer = AlignedBuffer(byteCount: blockBytes)
-            do throws(HostError) {
-                try host.read(at: Layout.rootSlots[slot] * UInt64(blockBytes), into: buffer.bytes)
-            } catch {
-                guard case .beyondEnd(let offset) = error else { throw .host(error) }
-                throw .truncated(expectedBytes: offset + UInt64(blockBytes), foundBytes: storeBytes)
-            }
-            let bytes = UnsafeRawBufferPointer(buffer.bytes)
-            guard let claim = Root.claim(bytes) else {
-                damaged.append(slot)
-                continue
-            }
-            do {
-                let key = try keys.epochKey(Epoch(identifier: claim.epoch), superblock.cipherSuite)
-                if let root = try Root.open(
-                    bytes, number: claim.number, epoch: claim.epoch, key, volume: keys.volume,
-                    superblockDigest: digest)
-                {
-                    slots.append(Slot(slot: slot, root: root))
-                } else {
-                    damaged.append(slot)
-                }
-            } catch { throw .crypto("\(error)") }
-        }
-        slots.sort { $0.root.number > $1.root.number }
-        guard let newest = slots.first?.root else { throw .rootsDamaged }
+    private static func geometry(_ newest: Root, _ superblock: Superblock, storeBytes: UInt64)
+        throws(VolumeError) -> Geometry
+    {
         let geometry = Geometry(
             segmentBlocks: superblock.segmentBlocks, segmentCount: newest.segmentCount,
             logicalBlocks: newest.logicalBlocks)
@@ -100,7 +62,7 @@ package struct UnlockedVolume {
         guard geometry.volumeBytes <= storeBytes else {
             throw .truncated(expectedBytes: geometry.volumeBytes, foundBytes: storeBytes)
         }
-        return (slots, damaged)
+        return geometry
     }
 
     /// The snapshots that `root` lists.
@@ -118,7 +80,7 @@ package struct UnlockedVolume {
     ) throws(VolumeError) -> [Epoch] {
         var pages: [AlignedBuffer] = []
         do {
-            let key = try keys.epochKey(Epoch(identifier: root.epoch), suite)
+            let key = try keys.rootKey(root.epoch, suite)
             for (index, pointer) in root.epochPages.enumerated() {
                 let buffer = AlignedBuffer(byteCount: blockBytes)
                 guard geometry.position(pointer.block) != nil, let start = buffer.bytes.baseAddress else {

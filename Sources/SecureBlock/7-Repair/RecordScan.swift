@@ -117,13 +117,18 @@ final class RecordScan {
         else { return nil }
         do throws(SealError) {
             let known = epochKeys[clear.epoch]
-            let key: SealingKey
-            if let known { key = known } else { key = try keys.epochKey(Epoch(identifier: clear.epoch), suite) }
-            let header = try RecordHeader.open(
-                block, clear, at: geometry.physical(position), key, scratch: scratch.bytes)
-            // Only epochs that are real are remembered: anybody can write names into clear bytes.
-            if header != nil, known == nil { epochKeys[clear.epoch] = key }
-            return header
+            let possible: [SealingKey]
+            if let known { possible = [known] } else { possible = try keys.possibleKeys(clear.epoch, suite) }
+            for key in possible {
+                guard
+                    let header = try RecordHeader.open(
+                        block, clear, at: geometry.physical(position), key, scratch: scratch.bytes)
+                else { continue }
+                // Only epochs that are real are remembered: anybody can write names into clear bytes.
+                if known == nil { epochKeys[clear.epoch] = key }
+                return header
+            }
+            return nil
         } catch { throw .crypto("\(error)") }
     }
 

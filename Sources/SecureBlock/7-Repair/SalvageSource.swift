@@ -26,18 +26,11 @@ struct SalvageSource {
             failure = error
         }
         let named = copies?.sound.map(\.superblock.volume) ?? []
-        keys = try Self.unlock(host, credential, named + Self.volumesOfKeySlots(host), failure)
-        var superblock: Superblock?
-        var digest: [UInt8] = []
-        if let copies {
-            do throws(VolumeError) {
-                let chosen = try copies.authentic(keys)
-                superblock = chosen.superblock
-                digest = chosen.digest
-            } catch {
-                guard error == .superblocksDamaged else { throw error }
-            }
-        }
+        let candidates = try Self.unlock(host, credential, named + Self.volumesOfKeySlots(host), failure)
+        let chosen = try Self.choose(host, candidates, copies?.sound ?? [])
+        keys = chosen.keys
+        roots = chosen.roots
+        let superblock = chosen.superblock
         hasSuperblock = superblock != nil
         let segmentBlocks: Int
         if let superblock {
@@ -51,7 +44,6 @@ struct SalvageSource {
             segmentBlocks = found.segmentBlocks
             suite = found.suite
         }
-        roots = superblock == nil ? [] : try Self.readRoots(host, keys, suite, digest)
         let first = Layout.firstSegmentBlock(segmentBlocks: segmentBlocks)
         let blocks = min(size / UInt64(blockBytes), 1 << 40)
         let room = blocks > first ? (blocks - first) / UInt64(segmentBlocks) : 0
@@ -86,17 +78,50 @@ struct SalvageSource {
         return found.sorted { $0.count > $1.count }.map(\.volume)
     }
 
+    /// The key and superblock that the newest root goes with; where no root is left, those that an authenticator puts
+    /// together; where no superblock is left either, the first key.
+    private static func choose(
+        _ host: any BlockHost, _ candidates: [VolumeKeys], _ copies: [SuperblockCopies.Copy]
+    ) throws(VolumeError) -> (keys: VolumeKeys, superblock: Superblock?, roots: [Root]) {
+        var best: (keys: VolumeKeys, superblock: Superblock?, roots: [Root]) = (candidates[0], nil, [])
+        for keys in candidates {
+            for copy in copies {
+                let roots = try readRoots(host, keys, copy.superblock.cipherSuite, copy.digest)
+                if let newest = roots.first, newest.number > best.roots.first?.number ?? 0 {
+                    best = (keys, copy.superblock, roots)
+                }
+                do throws(SealError) {
+                    if best.superblock == nil, try copy.isAuthentic(keys, version: keys.version) {
+                        best = (keys, copy.superblock, [])
+                    }
+                } catch { throw .crypto("\(error)") }
+            }
+        }
+        if let newest = best.roots.first {
+            do throws(SealError) {
+                guard try best.keys.adopt(version: newest.keyVersion, older: newest.olderKeys) else { return best }
+            } catch { throw .crypto("\(error)") }
+        }
+        return best
+    }
+
+    /// Every volume key that the credential opens a slot for; at least one.
     private static func unlock(
         _ host: any BlockHost, _ credential: Credential, _ volumes: [VolumeIdentifier], _ failure: VolumeError
-    ) throws(VolumeError) -> VolumeKeys {
+    ) throws(VolumeError) -> [VolumeKeys] {
         var tried: Set<VolumeIdentifier> = []
         var failure = failure
         for volume in volumes where tried.insert(volume).inserted {
             do throws(VolumeError) {
-                let keyring = try Keyring(host, credential: credential, volume: volume)
-                do { return try VolumeKeys(volumeKey: keyring.volumeKey, volume: volume) } catch {
-                    throw .crypto("\(error)")
+                var keyring = try Keyring(host, credential: credential, volume: volume)
+                var found: [VolumeKeys] = []
+                while let (_, volumeKey) = try keyring.next() {
+                    do { found.append(try VolumeKeys(volumeKey: volumeKey, volume: volume)) } catch {
+                        throw VolumeError.crypto("\(error)")
+                    }
                 }
+                try keyring.requireFound()
+                return found
             } catch { failure = error }
         }
         throw failure
@@ -112,7 +137,7 @@ struct SalvageSource {
                 try host.read(at: block * UInt64(blockBytes), into: buffer.bytes)
                 let bytes = UnsafeRawBufferPointer(buffer.bytes)
                 guard let claim = Root.claim(bytes) else { continue }
-                let key = try keys.epochKey(Epoch(identifier: claim.epoch), suite)
+                let key = try keys.rootKey(claim.epoch, suite)
                 if let root = try Root.open(
                     bytes, number: claim.number, epoch: claim.epoch, key, volume: keys.volume,
                     superblockDigest: digest)
@@ -159,7 +184,7 @@ struct SalvageSource {
                 guard !fitting.isEmpty else { continue }
                 do throws(SealError) {
                     for suite in suites {
-                        let key = try keys.epochKey(Epoch(identifier: clear.epoch), suite)
+                        let key = try keys.rootKey(clear.epoch, suite)
                         guard try RecordHeader.open(block, clear, at: place, key, scratch: scratch.bytes) != nil
                         else {
                             continue

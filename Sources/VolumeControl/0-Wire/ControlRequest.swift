@@ -10,6 +10,8 @@ package enum ControlRequest: Hashable, Sendable {
     case keysRemove(slot: Int)
     /// Secrets: the one to replace, the new one.
     case keysChange
+    /// Secrets: all that are to open the volume afterwards, first one that opens it now.
+    case keysRotate(dropsOthers: Bool, unlockMilliseconds: UInt64)
     /// Checks the last commit, without changing anything.
     case check(readsData: Bool, json: Bool)
     case snapshotCreate(name: String)
@@ -17,14 +19,14 @@ package enum ControlRequest: Hashable, Sendable {
     case snapshotList(json: Bool)
     case resize(bytes: UInt64)
 
-    /// Requests of one lane run one at a time; lookers-on of any number.
-    package enum Lane: Hashable, Sendable { case looking, keys, reshaping, checking }
+    /// Requests of one lane run one at a time; lookers-on of any number. What changes the volume beside its files is one
+    /// lane: a new key, a new size and a snapshot each fill both roots.
+    package enum Lane: Hashable, Sendable { case looking, changing, checking }
 
     package var lane: Lane {
         switch self {
         case .info, .whereabouts, .keysList, .snapshotList: .looking
-        case .keysAdd, .keysRemove, .keysChange: .keys
-        case .snapshotCreate, .snapshotDelete, .resize: .reshaping
+        case .keysAdd, .keysRemove, .keysChange, .keysRotate, .snapshotCreate, .snapshotDelete, .resize: .changing
         case .check: .checking
         }
     }
@@ -41,6 +43,7 @@ package enum ControlRequest: Hashable, Sendable {
         case snapshotDelete = 9
         case snapshotList = 10
         case resize = 11
+        case keysRotate = 12
     }
 }
 
@@ -70,6 +73,10 @@ extension ControlRequest {
             verb(.keysRemove)
             fields.u8(UInt8(clamping: slot))
         case .keysChange: verb(.keysChange)
+        case .keysRotate(let dropsOthers, let unlockMilliseconds):
+            verb(.keysRotate)
+            fields.flag(dropsOthers)
+            fields.u64(unlockMilliseconds)
         case .check(let readsData, let json):
             verb(.check)
             fields.flag(readsData)
@@ -106,6 +113,8 @@ extension ControlRequest {
         case .keysAdd: request = .keysAdd
         case .keysRemove: request = .keysRemove(slot: Int(try fields.u8()))
         case .keysChange: request = .keysChange
+        case .keysRotate:
+            request = .keysRotate(dropsOthers: try fields.flag(), unlockMilliseconds: try fields.u64())
         case .check: request = .check(readsData: try fields.flag(), json: try fields.flag())
         case .snapshotCreate: request = .snapshotCreate(name: try fields.text())
         case .snapshotDelete: request = .snapshotDelete(name: try fields.text())

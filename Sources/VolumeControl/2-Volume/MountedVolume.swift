@@ -40,6 +40,16 @@ package final class MountedVolume: ControlService {
             let (old, new) = try proven(credentials, isNewGiven: true)
             guard let new else { throw Self.secretsMissing }
             return ControlResult(try editor.replace(old, by: new))
+        case .keysRotate(let dropsOthers, let unlockMilliseconds):
+            guard let first = credentials.first else { throw Self.secretsMissing }
+            _ = try editor.slot(openedBy: first)
+            var rotation = KeyRotation()
+            rotation.dropsOthers = dropsOthers
+            rotation.unlockMilliseconds = unlockMilliseconds
+            rotation.quiesce = { [self] body throws(CommandFailure) in try quiesce(body) }
+            rotation.progress = { job.progress($0, of: $1) }
+            rotation.isCancelled = { job.isCancelled }
+            return ControlResult(try rotation.run(device, volume: path, for: credentials))
         case .check(let readsData, let json): return try check(readsData: readsData, json: json, job)
         case .snapshotCreate(let name): return ControlResult(try createSnapshot(name))
         case .snapshotDelete(let name): return ControlResult(try deleteSnapshot(name))

@@ -1,0 +1,73 @@
+import CommandSupport
+import SecureBlock
+
+/// A new volume key, and everything sealed again under it: the same on a volume that a command opened and on one that is
+/// mounted.
+package struct KeyRotation {
+    /// Slots whose secrets are not given are emptied.
+    package var dropsOthers = false
+    /// How long one guess at a passphrase is to take, about.
+    package var unlockMilliseconds: UInt64 = 500
+    /// Has the device's client commit and stand still.
+    package var quiesce: Quiesce = { $0() }
+    package var progress: (_ done: UInt64, _ total: UInt64) -> Void = { _, _ in }
+    package var isCancelled: () -> Bool = { false }
+
+    package init() {}
+
+    /// Changes the key, which is durable at once, and seals again until nothing is left that can be, or until cancelled:
+    /// the rest is then sealed by whoever has the volume open for writing.
+    /// - Parameter credentials: what opens the volume afterwards.
+    /// - Returns: what was done, for people.
+    package func run(
+        _ device: SecureDevice, volume: String, for credentials: [Credential]
+    ) throws(CommandFailure) -> String {
+        let cost = try scrypt(for: credentials)
+        let slots = try settled(volume) { () throws(KeySlotChangeError) in
+            try device.rotateVolumeKey(for: credentials, droppingOtherSlots: dropsOthers, scrypt: cost)
+        }
+        let left = try reseal(device, volume)
+        let named = slots.map(String.init).joined(separator: ", ")
+        let opened = "\(volume): a new key, opened by key slot \(named)\n"
+        guard !left.isDone else { return opened + "\(volume): everything is sealed under the new key" }
+        var text = opened + "\(volume): \(left.segments) segments are still sealed under an older key"
+        if left.pinnedSegments > 0 { text += ", \(left.pinnedSegments) of them for snapshots" }
+        return text
+    }
+
+    private func reseal(_ device: SecureDevice, _ volume: String) throws(CommandFailure) -> ResealProgress {
+        var left = device.resealProgress
+        let total = UInt64(left.segments)
+        var stalled = 0
+        while !left.isDone, stalled < 3, !isCancelled() {
+            do throws(DeviceError) { try device.resealSome() } catch { throw CommandFailure(error, volume: volume) }
+            try settled(volume) { () throws(KeySlotChangeError) in try device.settleReseal() }
+            let now = device.resealProgress
+            stalled = now == left ? stalled + 1 : 0
+            left = now
+            progress(total - min(total, UInt64(left.segments)), total)
+        }
+        return left
+    }
+
+    private func settled<Outcome>(
+        _ volume: String, _ body: () throws(KeySlotChangeError) -> Outcome
+    ) throws(CommandFailure) -> Outcome {
+        var outcome: Result<Outcome, KeySlotChangeError>?
+        try quiesce { () in
+            do throws(KeySlotChangeError) { outcome = .success(try body()) } catch { outcome = .failure(error) }
+        }
+        guard let outcome else { preconditionFailure("the body ran, or the client said why not") }
+        do throws(KeySlotChangeError) { return try outcome.get() } catch {
+            throw CommandFailure(error, volume: volume)
+        }
+    }
+
+    private func scrypt(for credentials: [Credential]) throws(CommandFailure) -> ScryptCost {
+        let takesPassphrase = credentials.contains { if case .passphrase = $0 { true } else { false } }
+        guard takesPassphrase else { return .standard }
+        do throws(SealError) { return try ScryptCost.calibrated(milliseconds: unlockMilliseconds) } catch {
+            throw CommandFailure(.cryptoFailed, "scrypt: \(error)")
+        }
+    }
+}
