@@ -58,6 +58,6 @@ import Testing
     func oneRootIsEnough(seed: UInt64) {
         let result = CrashSearch.withOneRoot(seed: seed, steps: isDebugBuild ? 10 : 60)
         for violation in result.violations.prefix(5) { Issue.record("\(violation)") }
-        #expect(result.images > (isDebugBuild ? 20 : 200))
+        #expect(result.images > (isDebugBuild ? 20 : 60))
     }
 }
