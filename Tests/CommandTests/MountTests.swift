@@ -44,8 +44,9 @@ import Testing
                 let run = try volume.run("mount", second.path)
                 #expect(run.status == CommandStatus.inUse.rawValue, "\(run.text)")
                 #expect(run.errors.contains("unmount"))
+                // The daemon checks what it has open.
                 let check = try volume.run("fsck")
-                #expect(check.status == FsckStatus.operationalError.rawValue, "\(check.text)")
+                #expect(check.status == 0, "\(check.text)")
             }
         }
     }
