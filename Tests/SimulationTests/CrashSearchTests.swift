@@ -32,7 +32,7 @@ import Testing
         print(
             "crashes: \(total.images) distinct images, \(total.insideRecovery) of them inside recovery, \(total.relocatedBlocks) blocks moved by the cleaner"
         )
-        #expect(isDebugBuild || total.relocatedBlocks > 200)
+        #expect(isDebugBuild || total.relocatedBlocks > 30)
         #expect(total.images > (isDebugBuild ? 800 : 500_000))
         #expect(total.insideRecovery > (isDebugBuild ? 0 : 10_000))
     }
