@@ -62,4 +62,12 @@ final class DeviceMonitor: @unchecked Sendable {
         defer { unlock() }
         return try body()
     }
+
+    /// Runs `body` with the lock released; it is held before and after.
+    @inline(__always)
+    func unlocked<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+        unlock()
+        defer { lock() }
+        return try body()
+    }
 }

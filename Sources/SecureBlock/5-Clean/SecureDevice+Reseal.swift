@@ -36,12 +36,9 @@ extension SecureDevice {
     /// One pass: moves some of what is under an older volume key. It counts once ``settleReseal()``, or the client's
     /// commits and a checkpoint, have stored it.
     public func resealSome() throws(DeviceError) {
-        try becomeMaintainer()
-        do throws(DeviceError) { try resealPass() } catch {
-            stopMaintaining()
-            throw error
-        }
-        stopMaintaining()
+        try monitor.locked { () throws(DeviceError) in try holdMaintenance() }
+        defer { monitor.locked { releaseMaintenance() } }
+        try resealPass()
     }
 
     /// Stores what passes have moved, durable on return, and lets go of older keys that nothing needs. For a device whose
@@ -132,11 +129,4 @@ extension SecureDevice {
         log.checkpointWanted = true
         log.bothRootsWanted = true
     }
-
-    /// Waits until nobody maintains, and does so from then on. Call without the monitor.
-    private func becomeMaintainer() throws(DeviceError) {
-        try monitor.locked { () throws(DeviceError) in try holdMaintenance() }
-    }
-
-    private func stopMaintaining() { monitor.locked { releaseMaintenance() } }
 }

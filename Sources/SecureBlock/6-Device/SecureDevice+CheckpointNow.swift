@@ -35,9 +35,7 @@ extension SecureDevice {
                 // Another commit may have begun one while the barrier was waited for.
                 guard checkpoint == nil else { return true }
                 guard !log.hasClientChanges else { return false }
-                var commit = try sealCommit()
-                // The cleaner may have got a record in between; a root describes a commit with nothing after it.
-                while log.last != commit { commit = try sealCommit() }
+                let commit = try sealLastCommit()
                 try change()
                 freeze(at: commit, fillsBothSlots: true)
                 own = checkpoint
@@ -48,7 +46,7 @@ extension SecureDevice {
             guard isQuiet else { return nil }
         }
         guard let own else { preconditionFailure("a checkpoint was frozen") }
-        try withoutMonitor { () throws(DeviceError) in try awaitDurable(own.commit.sequence) }
+        try monitor.unlocked { () throws(DeviceError) in try awaitDurable(own.commit.sequence) }
         try awaitCheckpoint { checkpoint !== own }
         try checkWritable()
         return (own.commit, own.timeMilliseconds)
@@ -58,11 +56,7 @@ extension SecureDevice {
     private func awaitCheckpoint(_ isOver: () -> Bool) throws(DeviceError) {
         while !isOver() {
             try checkWritable()
-            if maintenance == nil, !isMaintaining {
-                try withoutMonitor { () throws(DeviceError) in try maintainInline() }
-            } else {
-                monitor.wait()
-            }
+            try maintainOrWait()
         }
     }
 }

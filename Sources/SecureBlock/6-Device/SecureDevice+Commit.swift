@@ -40,6 +40,14 @@ extension SecureDevice {
         return commit
     }
 
+    /// A commit with nothing after it, which is what a root describes: the cleaner may get a record in between. Call within
+    /// a barrier.
+    func sealLastCommit() throws(DeviceError) -> Root.Commit {
+        var commit = try sealCommit()
+        while log.last != commit { commit = try sealCommit() }
+        return commit
+    }
+
     /// Seals the commit record. Call within a barrier.
     func sealCommit() throws(DeviceError) -> Root.Commit {
         if !Sabotage.isOn(.commitLeavesDiscards) { try sealDiscards(.metadata) }

@@ -46,55 +46,20 @@ extension SecureDevice {
             keySlotDigests = rotation.keySlotDigests
         }
         freeze(at: first, fillsBothSlots: true)
-        monitor.unlock()
         do throws(DeviceError) {
-            try writeCheckpoint(isRecovery: true)
+            try monitor.unlocked { () throws(DeviceError) in try writeCheckpoint(isRecovery: true) }
         } catch {
-            monitor.lock()
             setLatch("changing the epoch: \(error)")
             throw error
         }
-        monitor.lock()
         try awaitAcknowledged(first.sequence)
         return last
     }
 
     /// As ``awaitDurable(_:)``, and the anchor names it. Monitor held; it is released meanwhile.
     private func awaitAcknowledged(_ sequence: SequenceNumber) throws(DeviceError) {
-        monitor.unlock()
-        do throws(DeviceError) {
-            try awaitDurable(sequence)
-        } catch {
-            monitor.lock()
-            throw error
-        }
-        monitor.lock()
+        try monitor.unlocked { () throws(DeviceError) in try awaitDurable(sequence) }
         try confirmAcknowledged()
-    }
-
-    /// Waits until no checkpoint is under way and the cleaner rests, and keeps it so. Monitor held.
-    func holdMaintenance() throws(DeviceError) {
-        while isMaintaining || checkpoint != nil {
-            try checkWritable()
-            if checkpoint != nil, !isMaintaining, maintenance == nil {
-                monitor.unlock()
-                do throws(DeviceError) { try maintainInline() } catch {
-                    monitor.lock()
-                    throw error
-                }
-                monitor.lock()
-            } else {
-                monitor.signalWork()
-                monitor.wait()
-            }
-        }
-        isMaintaining = true
-    }
-
-    func releaseMaintenance() {
-        isMaintaining = false
-        monitor.signalWork()
-        monitor.broadcast()
     }
 
     /// Draws the epoch and gives every stream new segments under it. The streams are empty: their records are sealed.

@@ -113,22 +113,17 @@ extension SecureDevice {
         defer { monitor.unlock() }
         while !isDone(self) {
             try checkWritable()
-            if checkpoint != nil, maintenance == nil, !isMaintaining {
-                try withoutMonitor { () throws(DeviceError) in try maintainInline() }
-            } else if checkpoint != nil || isMaintaining {
-                monitor.signalWork()
-                monitor.wait()
+            if checkpoint != nil || isMaintaining {
+                try maintainOrWait()
             } else if !log.hasClientChanges {
                 let commit = try withBarrier { () throws(DeviceError) -> Root.Commit? in
                     guard !log.hasClientChanges, checkpoint == nil else { return nil }
-                    // The cleaner may get a record in between; a root describes a commit with nothing after it.
-                    var commit = try sealCommit()
-                    while log.last != commit { commit = try sealCommit() }
+                    let commit = try sealLastCommit()
                     if checkpoint == nil { freeze(at: commit, fillsBothSlots: true) }
                     return commit
                 }
                 if let commit {
-                    try withoutMonitor { () throws(DeviceError) in try awaitDurable(commit.sequence) }
+                    try monitor.unlocked { () throws(DeviceError) in try awaitDurable(commit.sequence) }
                 }
             } else {
                 log.checkpointWanted = true
@@ -137,13 +132,6 @@ extension SecureDevice {
                 monitor.wait()
             }
         }
-    }
-
-    /// Runs `body` with the monitor released. Monitor held before and after.
-    func withoutMonitor(_ body: () throws(DeviceError) -> Void) throws(DeviceError) {
-        monitor.unlock()
-        defer { monitor.lock() }
-        try body()
     }
 }
 

@@ -51,14 +51,34 @@ extension SecureDevice {
             try checkWritable()
             isMaintaining = true
         }
-        defer {
-            monitor.locked {
-                isMaintaining = false
-                monitor.signalWork()
-                monitor.broadcast()
-            }
-        }
+        defer { monitor.locked { releaseMaintenance() } }
         return try body()
+    }
+
+    /// Waits until no checkpoint is under way and the cleaner rests, and keeps it so. Monitor held; it is released meanwhile.
+    func holdMaintenance() throws(DeviceError) {
+        while isMaintaining || checkpoint != nil {
+            try checkWritable()
+            try maintainOrWait()
+        }
+        isMaintaining = true
+    }
+
+    /// Monitor held.
+    func releaseMaintenance() {
+        isMaintaining = false
+        monitor.signalWork()
+        monitor.broadcast()
+    }
+
+    /// Does what maintenance has to do, where no thread does it; else wakes that thread and waits for a change. Monitor
+    /// held; it is released meanwhile.
+    func maintainOrWait() throws(DeviceError) {
+        guard maintenance == nil, !isMaintaining else {
+            monitor.signalWork()
+            return monitor.wait()
+        }
+        try monitor.unlocked { () throws(DeviceError) in try maintainInline() }
     }
 
     /// Sleeps until there may be something to do, and moves the anchor when its time has come. Monitor held.

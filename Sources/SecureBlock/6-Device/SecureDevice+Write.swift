@@ -93,10 +93,7 @@ extension SecureDevice {
             cleaningIsDue = true
         }
         if maintenance == nil, !isMaintaining {
-            monitor.unlock()
-            defer { monitor.lock() }
-            try maintainInline()
-            return
+            return try monitor.unlocked { () throws(DeviceError) in try maintainInline() }
         }
         monitor.signalWork()
         while maintenance != nil && maintenanceIsDue || isMaintaining {
@@ -112,14 +109,7 @@ extension SecureDevice {
             log.commitWanted = true
             throw .commitRequired
         }
-        if maintenance == nil, !isMaintaining {
-            monitor.unlock()
-            defer { monitor.lock() }
-            try maintainInline()
-            return
-        }
-        monitor.signalWork()
-        monitor.wait()
+        try maintainOrWait()
     }
 
     /// Encrypts whole blocks into reserved slots, outside the monitor.
