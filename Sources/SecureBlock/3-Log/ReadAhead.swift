@@ -93,13 +93,4 @@ final class ReadAhead: Sendable {
             state.windows.append(Window(first: first, count: count, generation: generation, buffer: buffer))
         }
     }
-
-    /// Forgets everything, for tests that change what the host holds.
-    func clear() {
-        state.withLock { state in
-            state.spare += state.windows.map(\.buffer)
-            state.windows = []
-            state.trails = []
-        }
-    }
 }

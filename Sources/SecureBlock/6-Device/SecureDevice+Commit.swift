@@ -52,11 +52,7 @@ extension SecureDevice {
     func sealCommit() throws(DeviceError) -> Root.Commit {
         if !Sabotage.isOn(.commitLeavesDiscards) { try sealDiscards(.metadata) }
         if log.streams[0].open == nil { try beginRecord(.user, needsRoom: false, .metadata) }
-        try closeOpen(.user, flags: .commit)
-        while !log.streams[0].queue.isEmpty {
-            try checkWritable()
-            monitor.wait()
-        }
+        try closeAndDrain(.user, flags: .commit)
         log.hasUncommitted = false
         log.hasClientChanges = false
         return log.lastCommit

@@ -80,9 +80,11 @@ private struct Fetch {
 
     /// - Throws: the failure of the first block, in the order of the range, that has one.
     mutating func run() throws(DeviceError) {
-        let isSmall = runs.reduce(0) { $0 + $1.count } <= ReadAhead.smallBlocks
-        if isSmall { takeReadAhead() }
-        if !batch.isEmpty, !(isSmall && readAhead()) {
+        if runs.reduce(0, { $0 + $1.count }) <= ReadAhead.smallBlocks {
+            takeReadAhead()
+            if readAhead() { takeReadAhead() }
+        }
+        if !batch.isEmpty {
             do throws(HostError) {
                 try device.context.host.read(batch) { arrived($0) }
             } catch {
@@ -117,9 +119,9 @@ private struct Fetch {
         }
     }
 
-    /// Reads the batch and a window behind its first block, if this read goes on where others ended.
-    /// - Returns: `false` when all of the batch is still to be read.
-    private mutating func readAhead() -> Bool {
+    /// Reads a window from the batch's first block on, if this read goes on where others ended.
+    /// - Returns: whether there is a new window; one that the host does not give is no failure of this read.
+    private func readAhead() -> Bool {
         guard
             let index = pieces.indices.first(where: { index in
                 if case .part(let run, _, _) = pieces[index] { runs[run].isSettled } else { false }
@@ -133,31 +135,14 @@ private struct Fetch {
             return false
         }
         let window = device.readAhead.takeBuffer()
-        // A header may lie far ahead of its block: what is outside the window is read beside it.
-        let isInside = batch.indices.map { index in
-            let block = place(index).block
-            return block >= first
-                && block.rawValue + UInt64(batch[index].buffer.count / blockBytes) <= first.rawValue + UInt64(count)
-                && place(index).generation == generation
-        }
-        let outside = batch.indices.filter { !isInside[$0] }
-        let reads =
-            [HostRead(offset: device.context.offset(first), buffer: window.slice(0, count * blockBytes))]
-            + outside.map { batch[$0] }
         do throws(HostError) {
-            // Complete before anything is opened: should the window fail, the batch is read as if there were none.
-            try device.context.host.read(reads) { _ in }
+            try device.context.host.read(
+                at: device.context.offset(first), into: window.slice(0, count * blockBytes))
         } catch {
             device.readAhead.giveBack(window)
             return false
         }
-        for index in batch.indices where isInside[index] {
-            let skip = Int(place(index).block.rawValue - first.rawValue) * blockBytes
-            batch[index].buffer.copyMemory(
-                from: UnsafeRawBufferPointer(window.slice(skip, batch[index].buffer.count)))
-        }
         device.readAhead.insert(first, count: count, generation, window)
-        for index in batch.indices { arrived(index) }
         return true
     }
 

@@ -7,15 +7,9 @@ extension SecureDevice {
         defer { counts.deallocate() }
         var start: UInt64 = 0
         while start < logicalBlockCount {
-            let first = LogicalBlock(start)
-            try lockWithMap(first, count: 1)
-            let empty = UInt64(map.emptyLeaves(from: map.leafIndex(first)))
-            let count = min(max(empty, 1) * UInt64(MapEntry.perPage), logicalBlockCount - start)
-            if empty == 0 {
-                for block in start..<start + count { note(map.entry(LogicalBlock(block)).block, counts) }
-            }
-            start += count
-            monitor.unlock()
+            let (entries, next) = try entries(from: start, to: logicalBlockCount)
+            for entry in entries { note(entry.block, counts) }
+            start = next
         }
         let root = monitor.locked { () -> [PagePointer]? in
             map.checkInvariants()

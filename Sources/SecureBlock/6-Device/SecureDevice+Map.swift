@@ -13,6 +13,17 @@ extension SecureDevice {
         try lockWithPages { map.missing(page) }
     }
 
+    /// The entries of `[start, end)` as far as the leaf goes that holds `start`; none for leaves that were never written.
+    /// - Returns: and where to go on.
+    func entries(from start: UInt64, to end: UInt64) throws(DeviceError) -> (entries: [MapEntry], next: UInt64) {
+        let first = LogicalBlock(start), perLeaf = UInt64(MapEntry.perPage)
+        try lockWithMap(first, count: 1)
+        defer { monitor.unlock() }
+        let empty = UInt64(map.emptyLeaves(from: map.leafIndex(first)))
+        let next = min(end, (start / perLeaf + max(empty, 1)) * perLeaf)
+        return (empty > 0 ? [] : (start..<next).map { map.entry(LogicalBlock($0)) }, next)
+    }
+
     private func lockWithPages(_ missing: () -> (page: LogicalMap.Page, pointer: PagePointer)?) throws(DeviceError)
     {
         monitor.lock()

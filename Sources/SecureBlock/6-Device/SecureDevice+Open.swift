@@ -73,7 +73,7 @@ extension SecureDevice {
             cutSegments: forward.cut.map(\.position.segment))
         // The key is at hand that only a writer needs: a damaged copy is whole again from here on. Both roots are written
         // anew in any case.
-        try healSuperblocks(unlocked)
+        try writeSuperblocks(facts.damagedSuperblocks, context)
         facts.areCopiesHealed = true
         let device = try begin(context, state, mode: mode, options: options, anchor: anchor, facts: facts)
         if !facts.staleSuperblocks.isEmpty || facts.keySlots.contains(where: { $0.state == .unbound }) {
@@ -198,11 +198,11 @@ extension SecureDevice {
         }
     }
 
-    /// Writes damaged superblock copies anew, one after the other: a crash in between leaves the other as it was.
-    private static func healSuperblocks(_ unlocked: UnlockedVolume) throws(VolumeError) {
-        let context = unlocked.context
+    /// Writes superblock copies anew, with the authenticator of the present key, one after the other: a crash in between
+    /// leaves the other as it was.
+    static func writeSuperblocks(_ copies: [Int], _ context: VolumeContext) throws(VolumeError) {
         do {
-            for copy in unlocked.facts.damagedSuperblocks {
+            for copy in copies {
                 guard let key = try context.keys.superblockKey() else { return }
                 let stored = try context.superblock.serialise(key: key)
                 // What the roots bind, byte for byte.

@@ -93,22 +93,19 @@ extension SecureDevice {
             servedBlocks.store(end, ordering: .relaxed)
             // Whoever was given slots before has filled them after this; who asks for some later is refused.
             try monitor.locked { () throws(DeviceError) in
-                try withBarrier { () throws(DeviceError) in try closeAndDrainUser() }
+                try withBarrier { () throws(DeviceError) in try closeAndDrain(.user) }
             }
-            let perLeaf = UInt64(MapEntry.perPage)
-            var block = end
-            while block < context.geometry.logicalBlocks {
-                let count = min(perLeaf - block % perLeaf, context.geometry.logicalBlocks - block)
-                try lockWithMap(LogicalBlock(block), count: 1)
-                let empty = UInt64(map.emptyLeaves(from: Int(block / perLeaf)))
-                let used = empty > 0 ? nil : (block..<block + count).first { map.entry(LogicalBlock($0)) != .none }
-                monitor.unlock()
-                if let used { throw DeviceError.outOfRange(LogicalBlock(used), count: 1) }
-                block += empty > 0 ? empty * perLeaf - block % perLeaf : count
+        } catch { throw .device(error) }
+        var block = end
+        while block < context.geometry.logicalBlocks {
+            let part: (entries: [MapEntry], next: UInt64)
+            do throws(DeviceError) { part = try entries(from: block, to: context.geometry.logicalBlocks) } catch {
+                throw .device(error)
             }
-        } catch {
-            if case .outOfRange(let block, _) = error { throw .inUse(block) }
-            throw .device(error)
+            if let used = part.entries.firstIndex(where: { $0 != .none }) {
+                throw .inUse(LogicalBlock(block + UInt64(used)))
+            }
+            block = part.next
         }
     }
 

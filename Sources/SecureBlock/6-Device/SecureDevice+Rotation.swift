@@ -122,17 +122,11 @@ extension SecureDevice {
     /// The part of a rotation that changes nothing any more: authenticators of superblocks under the present key, one
     /// copy after the other, and slots that the roots have as empty emptied.
     func finishRotation(superblocks: [Int]) throws(VolumeError) {
-        let (digests, superblock) = (monitor.locked { keySlotDigests }, context.superblock)
+        try Self.writeSuperblocks(superblocks, context)
+        let digests = monitor.locked { keySlotDigests }
         do {
-            for copy in superblocks {
-                guard let key = try context.keys.superblockKey() else { return }
-                let stored = try superblock.serialise(key: key)
-                try context.host.write(
-                    at: Layout.superblocks[copy] * UInt64(blockBytes), UnsafeRawBufferPointer(stored.bytes))
-                try context.host.flush()
-            }
             for slot in 0..<Layout.keySlotCount {
-                let empty = try KeySlot.empty(slot: slot, volume: superblock.volume)
+                let empty = try KeySlot.empty(slot: slot, volume: context.superblock.volume)
                 guard try Self.keySlotDigest(empty) == digests[slot] else { continue }
                 let buffer = AlignedBuffer(byteCount: blockBytes)
                 try context.host.read(at: Layout.keySlot(slot) * UInt64(blockBytes), into: buffer.bytes)

@@ -4,18 +4,13 @@ extension SecureDevice {
     public func forEachRun(
         _ body: (_ first: LogicalBlock, _ count: Int) throws(DeviceError) -> Void
     ) throws(DeviceError) {
-        let perPage = UInt64(MapEntry.perPage)
         var start: UInt64 = 0
         while start < logicalBlockCount {
-            let count = min(perPage, logicalBlockCount - start)
-            try lockWithMap(LogicalBlock(start), count: count)
-            let empty = UInt64(map.emptyLeaves(from: Int(start / perPage)))
-            let used = empty > 0 ? [] : (0..<count).map { map.entry(LogicalBlock(start + $0)) != .none }
-            monitor.unlock()
-            defer { start += max(empty, 1) * perPage }
+            let (entries, next) = try entries(from: start, to: logicalBlockCount)
+            defer { start = next }
             var first: Int?
-            for index in 0...used.count {
-                let isUsed = index < used.count && used[index]
+            for index in 0...entries.count {
+                let isUsed = index < entries.count && entries[index] != .none
                 if isUsed, first == nil { first = index }
                 if !isUsed, let run = first {
                     try body(LogicalBlock(start + UInt64(run)), index - run)

@@ -125,12 +125,4 @@ extension SecureDevice {
             if isBehind(log.streams[index].at.segment) { try enterNextSegment(id, .metadata) }
         }
     }
-
-    private func closeAndDrain(_ id: StreamID) throws(DeviceError) {
-        try closeOpen(id)
-        while !log.streams[Int(id.rawValue)].queue.isEmpty {
-            try checkWritable()
-            monitor.wait()
-        }
-    }
 }
