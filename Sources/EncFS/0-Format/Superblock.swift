@@ -36,11 +36,17 @@ struct Superblock: Equatable, Sendable {
     static let maximumBlocks: UInt64 = 1 << 36
     static let minimumBlocks: UInt64 = 512
 
+    /// Random, so that no two filesystems are taken for one another.
+    struct Identity: Equatable, Sendable {
+        var first: UInt64
+        var second: UInt64
+    }
+
     var nodeBytes: Int
     var compatible: UInt64 = 0
     var readOnlyCompatible: UInt64 = 0
     var incompatible: UInt64 = 0
-    var identity: (UInt64, UInt64)
+    var identity: Identity
     var nameHash: NameHash
     var blocks: UInt64
     var reserveStart: UInt64
@@ -63,17 +69,6 @@ struct Superblock: Equatable, Sendable {
 
     /// Blocks of the reserve for a filesystem of `blocks`: 0.5 %, at least 1 MiB.
     static func reserveBlocks(_ blocks: UInt64) -> UInt64 { max(256, blocks / 200) }
-
-    static func == (left: Superblock, right: Superblock) -> Bool {
-        (left.root, left.rootLevel, left.nextInode, left.nextSequence, left.freeBlocks, left.inodes)
-            == (right.root, right.rootLevel, right.nextInode, right.nextSequence, right.freeBlocks, right.inodes)
-            && (left.commits, left.blocks, left.reserveStart, left.madeSeconds)
-                == (right.commits, right.blocks, right.reserveStart, right.madeSeconds)
-            && (left.compatible, left.readOnlyCompatible, left.incompatible)
-                == (right.compatible, right.readOnlyCompatible, right.incompatible)
-            && left.nodeBytes == right.nodeBytes && left.identity == right.identity
-            && left.nameHash == right.nameHash
-    }
 }
 
 extension Superblock {
@@ -97,7 +92,7 @@ extension Superblock {
             compatible = try reader.integer()
             readOnlyCompatible = try reader.integer()
             incompatible = try reader.integer()
-            identity = (try reader.integer(), try reader.integer())
+            identity = Identity(first: try reader.integer(), second: try reader.integer())
             nameHash = NameHash(key0: try reader.integer(), key1: try reader.integer())
             blocks = try reader.integer()
             reserveStart = try reader.integer()
@@ -138,8 +133,8 @@ extension Superblock {
         writer.integer(compatible)
         writer.integer(readOnlyCompatible)
         writer.integer(incompatible)
-        writer.integer(identity.0)
-        writer.integer(identity.1)
+        writer.integer(identity.first)
+        writer.integer(identity.second)
         writer.integer(nameHash.key0)
         writer.integer(nameHash.key1)
         writer.integer(blocks)

@@ -16,7 +16,8 @@ extension EncFS {
         var random = SystemRandomNumberGenerator()
         let nodeBlocks = UInt64(options.nodeBytes / blockBytes)
         var superblock = Superblock(
-            nodeBytes: options.nodeBytes, identity: (random.next(), random.next()),
+            nodeBytes: options.nodeBytes,
+            identity: Superblock.Identity(first: random.next(), second: random.next()),
             nameHash: NameHash(key0: random.next(), key1: random.next()), blocks: blocks,
             reserveStart: (blocks - Superblock.reserveBlocks(blocks)) / nodeBlocks * nodeBlocks, root: 0,
             rootLevel: 0, nextInode: Superblock.lastReservedInode + 1, nextSequence: 3, freeBlocks: 0, inodes: 1,
