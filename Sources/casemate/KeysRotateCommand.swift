@@ -95,10 +95,6 @@ struct PassphraseCost: ParsableArguments {
     var milliseconds: UInt64 = 500
 
     func scrypt(for credentials: [Credential]) throws(CommandFailure) -> ScryptCost {
-        let takesPassphrase = credentials.contains { if case .passphrase = $0 { true } else { false } }
-        guard takesPassphrase else { return .standard }
-        do throws(SealError) { return try ScryptCost.calibrated(milliseconds: milliseconds) } catch {
-            throw CommandFailure(.cryptoFailed, "scrypt: \(error)")
-        }
+        try .calibrated(for: credentials, milliseconds: milliseconds)
     }
 }

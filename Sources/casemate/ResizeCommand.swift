@@ -36,23 +36,12 @@ struct ResizeCommand: ParsableCommand {
         let progress = ProgressLine("moving")
         switch try access.find(.readWrite) {
         case .mounted(let client): try access.ask(client, .resize(bytes: size.bytes), progress: progress)
-        case .file(let host): try resize(access, host, progress)
+        case .file(let host):
+            try access.withDevice(on: host) { device throws(CommandFailure) in
+                defer { progress.finish() }
+                return try resize(device, progress)
+            }
         }
-    }
-
-    private func resize(_ access: VolumeAccess, _ host: FileBlockHost, _ progress: ProgressLine) throws {
-        let device = try access.openDevice(.readWrite, on: host)
-        let said: String
-        do throws(CommandFailure) {
-            said = try resize(device, progress)
-        } catch {
-            progress.finish()
-            do throws(CommandFailure) { try access.close(device) } catch { Terminal.note("casemate: \(error)") }
-            throw error
-        }
-        progress.finish()
-        try access.close(device)
-        try Terminal.require("\(volume): \(said)")
     }
 
     private func resize(_ device: SecureDevice, _ progress: ProgressLine) throws(CommandFailure) -> String {

@@ -105,7 +105,7 @@ extension VolumeAccess {
         try withDevice(on: openHost(.readWrite), change)
     }
 
-    private func withDevice(
+    func withDevice(
         on host: FileBlockHost, _ change: (SecureDevice) throws(CommandFailure) -> String
     ) throws {
         let device = try openDevice(.readWrite, on: host)

@@ -22,7 +22,7 @@ package struct KeyRotation {
     package func run(
         _ device: SecureDevice, volume: String, for credentials: [Credential]
     ) throws(CommandFailure) -> String {
-        let cost = try scrypt(for: credentials)
+        let cost = try ScryptCost.calibrated(for: credentials, milliseconds: unlockMilliseconds)
         let slots = try settled(volume) { () throws(KeySlotChangeError) in
             try device.rotateVolumeKey(for: credentials, droppingOtherSlots: dropsOthers, scrypt: cost)
         }
@@ -53,21 +53,6 @@ package struct KeyRotation {
     private func settled<Outcome>(
         _ volume: String, _ body: () throws(KeySlotChangeError) -> Outcome
     ) throws(CommandFailure) -> Outcome {
-        var outcome: Result<Outcome, KeySlotChangeError>?
-        try quiesce { () in
-            do throws(KeySlotChangeError) { outcome = .success(try body()) } catch { outcome = .failure(error) }
-        }
-        guard let outcome else { preconditionFailure("the body ran, or the client said why not") }
-        do throws(KeySlotChangeError) { return try outcome.get() } catch {
-            throw CommandFailure(error, volume: volume)
-        }
-    }
-
-    private func scrypt(for credentials: [Credential]) throws(CommandFailure) -> ScryptCost {
-        let takesPassphrase = credentials.contains { if case .passphrase = $0 { true } else { false } }
-        guard takesPassphrase else { return .standard }
-        do throws(SealError) { return try ScryptCost.calibrated(milliseconds: unlockMilliseconds) } catch {
-            throw CommandFailure(.cryptoFailed, "scrypt: \(error)")
-        }
+        try quiesced(by: quiesce, body).mapError { CommandFailure($0, volume: volume) }.get()
     }
 }

@@ -1,9 +1,6 @@
 import CommandSupport
 import SecureBlock
 
-/// Has a device's client commit everything, and runs the body while that is all there is.
-package typealias Quiesce = (() -> Void) throws(CommandFailure) -> Void
-
 /// Changes to a volume's key slots, the same on a volume that a command opened and on one that is mounted.
 package struct KeySlotEditor {
     private let device: SecureDevice
@@ -50,15 +47,7 @@ package struct KeySlotEditor {
     private func change<Result>(
         _ body: (SecureDevice) throws(KeySlotChangeError) -> Result
     ) throws(CommandFailure) -> Result {
-        var outcome: Swift.Result<Result, KeySlotChangeError>?
-        try quiesce { () in
-            do throws(KeySlotChangeError) { outcome = .success(try body(device)) } catch {
-                outcome = .failure(error)
-            }
-        }
-        guard let outcome else { preconditionFailure("the body ran, or the client said why not") }
-        do throws(KeySlotChangeError) { return try outcome.get() } catch {
-            throw CommandFailure(error, volume: volume)
-        }
+        try quiesced(by: quiesce) { () throws(KeySlotChangeError) in try body(device) }
+            .mapError { CommandFailure($0, volume: volume) }.get()
     }
 }

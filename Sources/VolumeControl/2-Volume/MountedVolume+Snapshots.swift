@@ -31,11 +31,7 @@ extension MountedVolume {
     func change<Outcome>(
         _ body: (SecureDevice) throws(SnapshotError) -> Outcome
     ) throws(CommandFailure) -> Outcome {
-        var outcome: Result<Outcome, SnapshotError>?
-        try quiesce { () in
-            do throws(SnapshotError) { outcome = .success(try body(device)) } catch { outcome = .failure(error) }
-        }
-        guard let outcome else { preconditionFailure("the body ran, or the client said why not") }
-        do throws(SnapshotError) { return try outcome.get() } catch { throw CommandFailure(error, volume: path) }
+        try quiesced(by: quiesce) { () throws(SnapshotError) in try body(device) }
+            .mapError { CommandFailure($0, volume: path) }.get()
     }
 }

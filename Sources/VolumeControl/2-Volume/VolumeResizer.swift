@@ -9,15 +9,12 @@ package struct VolumeResizer {
     private let device: SecureDevice
     private let files: EncFS?
     private let volume: String
-    private let quiesce: (() -> Void) throws(CommandFailure) -> Void
+    private let quiesce: Quiesce
 
     /// - Parameters:
     ///   - files: what stands on the device; `nil` for nothing that we know.
     ///   - quiesce: runs what it is given while everything is committed and stands still.
-    package init(
-        _ device: SecureDevice, _ files: EncFS?, volume: String,
-        quiesce: @escaping (() -> Void) throws(CommandFailure) -> Void
-    ) {
+    package init(_ device: SecureDevice, _ files: EncFS?, volume: String, quiesce: @escaping Quiesce) {
         self.device = device
         self.files = files
         self.volume = volume
@@ -53,15 +50,13 @@ package struct VolumeResizer {
     }
 
     private func resizeDevice(to blocks: UInt64) throws(CommandFailure) {
-        var failure: ResizeError?
+        let outcome: Result<Void, ResizeError>
         do throws(CommandFailure) {
-            try quiesce {
-                do throws(ResizeError) { try device.resize(toBlocks: blocks) } catch { failure = error }
-            }
+            outcome = try quiesced(by: quiesce) { () throws(ResizeError) in try device.resize(toBlocks: blocks) }
         } catch {
             device.abandonResize()
             throw error
         }
-        if let failure { throw CommandFailure(failure, volume: volume) }
+        try outcome.mapError { CommandFailure($0, volume: volume) }.get()
     }
 }
