@@ -59,8 +59,7 @@ import Testing
     @Test func keysChangeWhileMountedAndWritten() throws {
         try inTemporaryFolder { folder in
             let volume = try VolumeFile(in: folder)
-            let second = folder.appendingPathComponent("second").path
-            try Data((100..<132).map { UInt8($0) }).write(to: URL(fileURLWithPath: second))
+            let second = try volume.secondKey()
             try Mounted.with(volume) { mounted throws in
                 func keys(_ arguments: String...) throws -> ProgramRun {
                     try ProgramRun.run(ProgramRun.casemate, ["keys"] + arguments)
@@ -97,26 +96,15 @@ import Testing
         try inTemporaryFolder { folder in
             let volume = try VolumeFile(in: folder, size: "32M")
             try Mounted.with(volume) { mounted throws in
-                let writer = Process()
-                writer.executableURL = URL(fileURLWithPath: "/bin/sh")
-                writer.arguments = [
-                    "-c",
-                    "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); echo $i > \"$0/f$((i % 50))\" || exit 1; done",
-                    mounted.point.path,
-                ]
-                try writer.run()
-                defer {
-                    // Not SIGTERM, which the threads of a test may have blocked for what they start.
-                    kill(writer.processIdentifier, SIGKILL)
-                    writer.waitUntilExit()
+                try mounted.withWriter { writer throws in
+                    for _ in 0..<2 {
+                        let added = try ProgramRun.run(
+                            ProgramRun.casemate,
+                            ["keys", "add", mounted.point.path, "--new-key-file", volume.key] + volume.credential())
+                        #expect(added.status == 0, "\(added.text)")
+                    }
+                    #expect(writer.isRunning)
                 }
-                for _ in 0..<2 {
-                    let added = try ProgramRun.run(
-                        ProgramRun.casemate,
-                        ["keys", "add", mounted.point.path, "--new-key-file", volume.key] + volume.credential())
-                    #expect(added.status == 0, "\(added.text)")
-                }
-                #expect(writer.isRunning)
             }
             let check = try volume.run("fsck", "--read-data")
             #expect(check.status == 0, "\(check.text)")
@@ -127,32 +115,21 @@ import Testing
     @Test func theVolumeKeyChangesWhileMountedAndWritten() throws {
         try inTemporaryFolder { folder in
             let volume = try VolumeFile(in: folder, size: "32M")
-            let second = folder.appendingPathComponent("second").path
-            try Data((100..<132).map { UInt8($0) }).write(to: URL(fileURLWithPath: second))
+            let second = try volume.secondKey()
             let large = Data((0..<(8 << 20)).map { UInt8(truncatingIfNeeded: $0 >> 8) })
             try Mounted.with(volume) { mounted throws in
                 try large.write(to: mounted.file("before"))
                 let stranger = try casemate("keys", "rotate", mounted.point.path, "--key-file", second)
                 #expect(stranger.status == CommandStatus.wrongCredential.rawValue, "\(stranger.text)")
-                let writer = Process()
-                writer.executableURL = URL(fileURLWithPath: "/bin/sh")
-                writer.arguments = [
-                    "-c",
-                    "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); echo $i > \"$0/g$((i % 50))\" || exit 1; done",
-                    mounted.point.path,
-                ]
-                try writer.run()
-                defer {
-                    kill(writer.processIdentifier, SIGKILL)
-                    writer.waitUntilExit()
+                try mounted.withWriter { writer throws in
+                    let rotated = try casemate(
+                        "keys", "rotate", mounted.point.path, "--key-file", volume.key, "--also-key-file", second)
+                    #expect(rotated.status == 0 && rotated.output.contains("key slot 1, 2"), "\(rotated.text)")
+                    #expect(writer.isRunning)
+                    try Data("after".utf8).write(to: mounted.file("after"))
+                    #expect(try casemate("sync", mounted.point.path).status == 0)
+                    try mounted.kill()
                 }
-                let rotated = try casemate(
-                    "keys", "rotate", mounted.point.path, "--key-file", volume.key, "--also-key-file", second)
-                #expect(rotated.status == 0 && rotated.output.contains("key slot 1, 2"), "\(rotated.text)")
-                #expect(writer.isRunning)
-                try Data("after".utf8).write(to: mounted.file("after"))
-                #expect(try casemate("sync", mounted.point.path).status == 0)
-                try mounted.kill()
             }
             let check = try casemate("fsck", volume.path, "--read-data", "--key-file", second)
             #expect(check.status == 0, "\(check.text)")

@@ -3,14 +3,14 @@ import Testing
 
 /// `casemate keys`, through the built program.
 @Suite struct KeysTests {
+    private func keys(_ arguments: String...) throws -> ProgramRun {
+        try ProgramRun.run(ProgramRun.casemate, ["keys"] + arguments)
+    }
+
     @Test func slotsAreAddedListedChangedAndRemoved() throws {
         try inTemporaryFolder { folder in
             let volume = try VolumeFile(in: folder)
-            let second = folder.appendingPathComponent("second").path
-            try Data((100..<132).map { UInt8($0) }).write(to: URL(fileURLWithPath: second))
-            func keys(_ arguments: String...) throws -> ProgramRun {
-                try ProgramRun.run(ProgramRun.casemate, ["keys"] + arguments)
-            }
+            let second = try volume.secondKey()
             let refused = try keys("remove", volume.path, "--slot", "0", "--key-file", volume.key)
             #expect(refused.status == 25, "\(refused.text)")
             let added = try keys("add", volume.path, "--key-file", volume.key, "--new-key-file", second)
@@ -30,11 +30,7 @@ import Testing
     @Test func aNewKeyNeedsAllSecretsOrDropsTheirSlots() throws {
         try inTemporaryFolder { folder in
             let volume = try VolumeFile(in: folder)
-            let second = folder.appendingPathComponent("second").path
-            try Data((100..<132).map { UInt8($0) }).write(to: URL(fileURLWithPath: second))
-            func keys(_ arguments: String...) throws -> ProgramRun {
-                try ProgramRun.run(ProgramRun.casemate, ["keys"] + arguments)
-            }
+            let second = try volume.secondKey()
             #expect(try keys("add", volume.path, "--key-file", volume.key, "--new-key-file", second).status == 0)
             let refused = try keys("rotate", volume.path, "--key-file", volume.key)
             #expect(refused.status == 25 && refused.text.contains("--drop-others"), "\(refused.text)")

@@ -35,6 +35,24 @@ struct Mounted {
 
     func file(_ name: String) -> URL { point.appendingPathComponent(name) }
 
+    /// Runs `body` while a program writes small files all the time.
+    /// - Parameter body: given the program, which ends by itself only when a write fails.
+    func withWriter(_ body: (Process) throws -> Void) throws {
+        let writer = Process()
+        writer.executableURL = URL(fileURLWithPath: "/bin/sh")
+        writer.arguments = [
+            "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); echo $i > \"$0/f$((i % 50))\" || exit 1; done",
+            point.path,
+        ]
+        try writer.run()
+        defer {
+            // Not SIGTERM, which the threads of a test may have blocked for what they start.
+            _ = Glibc.kill(writer.processIdentifier, SIGKILL)
+            writer.waitUntilExit()
+        }
+        try body(writer)
+    }
+
     func unmount() throws {
         let run = try casemate("unmount", point.path)
         try #require(run.status == 0, "\(run.text)")

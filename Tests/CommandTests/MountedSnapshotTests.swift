@@ -5,24 +5,6 @@ import Testing
 
 /// `snapshot` and `fsck` of volumes that are mounted and in use, through the built program.
 @Suite(.enabled(if: canMount, "no /dev/fuse")) struct MountedSnapshotTests {
-    /// Something that writes all the time, until the end.
-    private func withWriter(in point: URL, _ body: () throws -> Void) throws {
-        let writer = Process()
-        writer.executableURL = URL(fileURLWithPath: "/bin/sh")
-        writer.arguments = [
-            "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); echo $i > \"$0/f$((i % 50))\" || exit 1; done",
-            point.path,
-        ]
-        try writer.run()
-        defer {
-            // Not SIGTERM, which the threads of a test may have blocked for what they start.
-            kill(writer.processIdentifier, SIGKILL)
-            writer.waitUntilExit()
-        }
-        try body()
-        #expect(writer.isRunning)
-    }
-
     @Test func snapshotsAreMadeWhileSomebodyWrites() throws {
         try inTemporaryFolder { folder in
             let volume = try VolumeFile(in: folder, size: "32M")
@@ -34,7 +16,7 @@ import Testing
                 let place = mounted.point.path
                 try before.write(to: mounted.file("kept"))
                 try before.write(to: mounted.file("deleted"))
-                try withWriter(in: mounted.point) {
+                try mounted.withWriter { writer throws in
                     // By directory and by file; nobody is asked for a secret.
                     let made = try snapshot("create", place, "then")
                     #expect(made.status == 0 && made.output.contains("\"then\" keeps commit"), "\(made.text)")
@@ -50,6 +32,7 @@ import Testing
                     let missing = try snapshot("delete", place, "gone")
                     #expect(missing.status == CommandStatus.noSuchSnapshot.rawValue, "\(missing.text)")
                     #expect(!(try snapshot("list", volume.path, "--json").output.contains("gone")))
+                    #expect(writer.isRunning)
                 }
                 // As a power failure would: what was said to be made is there.
                 try mounted.kill()
@@ -71,11 +54,12 @@ import Testing
             try Mounted.with(volume) { mounted throws in
                 let place = mounted.point.path
                 try writeDurably(Data(repeating: 7, count: 1 << 20), to: mounted.file("file"))
-                try withWriter(in: mounted.point) {
+                try mounted.withWriter { writer throws in
                     for arguments in [[place], [volume.path, "--read-data"]] {
                         let run = try ProgramRun.run(ProgramRun.casemate, ["fsck"] + arguments)
                         #expect(run.status == 0 && run.output.contains("no errors"), "\(run.text)")
                     }
+                    #expect(writer.isRunning)
                 }
                 // Nothing is left of what a check keeps.
                 #expect(try casemate("snapshot", "list", place).text.contains("no snapshots"))

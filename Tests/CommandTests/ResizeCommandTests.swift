@@ -35,32 +35,22 @@ import Testing
             let data = Data((0..<8 << 20).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 12) })
             try Mounted.with(volume) { mounted throws in
                 let place = mounted.point.path
-                let writer = Process()
-                writer.executableURL = URL(fileURLWithPath: "/bin/sh")
-                writer.arguments = [
-                    "-c",
-                    "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); echo $i > \"$0/f$((i % 50))\" || exit 1; done",
-                    place,
-                ]
-                try writer.run()
-                defer {
-                    kill(writer.processIdentifier, SIGKILL)
-                    writer.waitUntilExit()
+                try mounted.withWriter { writer throws in
+                    let grown = try casemate("resize", place, "48M")
+                    #expect(grown.status == 0, "\(grown.text)")
+                    // More than was there before; what stays is written last.
+                    for name in ["a", "b", "c", "kept"] { try writeDurably(data, to: mounted.file(name)) }
+                    let refused = try casemate("resize", place, "16M")
+                    #expect(refused.status == CommandStatus.resizeRefused.rawValue, "\(refused.text)")
+                    for name in ["a", "b", "c"] { try FileManager.default.removeItem(at: mounted.file(name)) }
+                    let shrunk = try casemate("resize", volume.path, "16M")
+                    #expect(shrunk.status == 0, "\(shrunk.text)")
+                    #expect(try Data(contentsOf: mounted.file("kept")) == data)
+                    #expect(try bytes(of: volume) < 32 << 20)
+                    #expect(writer.isRunning)
+                    try writeDurably(data.prefix(2 << 20), to: mounted.file("again"))
+                    try mounted.kill()
                 }
-                let grown = try casemate("resize", place, "48M")
-                #expect(grown.status == 0, "\(grown.text)")
-                // More than was there before; what stays is written last.
-                for name in ["a", "b", "c", "kept"] { try writeDurably(data, to: mounted.file(name)) }
-                let refused = try casemate("resize", place, "16M")
-                #expect(refused.status == CommandStatus.resizeRefused.rawValue, "\(refused.text)")
-                for name in ["a", "b", "c"] { try FileManager.default.removeItem(at: mounted.file(name)) }
-                let shrunk = try casemate("resize", volume.path, "16M")
-                #expect(shrunk.status == 0, "\(shrunk.text)")
-                #expect(try Data(contentsOf: mounted.file("kept")) == data)
-                #expect(try bytes(of: volume) < 32 << 20)
-                #expect(writer.isRunning)
-                try writeDurably(data.prefix(2 << 20), to: mounted.file("again"))
-                try mounted.kill()
             }
             let check = try volume.run("fsck", "--read-data")
             #expect(check.status == 0, "\(check.text)")

@@ -36,6 +36,13 @@ struct VolumeFile {
         }
     }
 
+    /// Another key file, that opens nothing yet.
+    func secondKey() throws -> String {
+        let path = folder.appendingPathComponent("second").path
+        try Data((100..<132).map { UInt8($0) }).write(to: URL(fileURLWithPath: path))
+        return path
+    }
+
     /// Runs a command on the volume with its key file.
     func run(_ command: String, _ more: String...) throws -> ProgramRun {
         try ProgramRun.run(ProgramRun.casemate, [command, path] + credential() + more)

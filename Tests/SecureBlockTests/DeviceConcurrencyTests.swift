@@ -33,7 +33,7 @@ import Testing
                                 #expect(isThere, "seed \(seed), thread \(index), step \(step)")
                             default:
                                 let value = UInt64(index + 1) << 32 | UInt64(step + 1)
-                                try Self.write(device, base + UInt64(block), value)
+                                try DeviceTesting.writeWithCommits(device, base + UInt64(block), value)
                                 model[block] = value
                             }
                         }
@@ -56,19 +56,6 @@ import Testing
         }
     }
 
-    private static func write(_ device: SecureDevice, _ block: UInt64, _ value: UInt64) throws {
-        for _ in 0..<100 {
-            do {
-                try DeviceTesting.write(device, block, value)
-                return
-            } catch {
-                guard DeviceTesting.isShortOfSpace(error) else { throw error }
-                try device.commit().wait()
-            }
-        }
-        Issue.record("no space after a hundred commits")
-    }
-
     /// A device at full logical size takes random overwrites for ever, if its client commits when asked.
     @Test func fullDeviceTakesOverwrites() throws {
         let host = MemoryBlockHost()
@@ -77,12 +64,12 @@ import Testing
         var generator = SeededGenerator(5)
         var model = [UInt64](repeating: 0, count: 2000)
         for index in 0..<2000 {
-            try Self.write(device, UInt64(index), UInt64(index + 1))
+            try DeviceTesting.writeWithCommits(device, UInt64(index), UInt64(index + 1))
             model[index] = UInt64(index + 1)
         }
         for step: UInt64 in 1...20_000 {
             let block = Int.random(in: 0..<2000, using: &generator)
-            try Self.write(device, UInt64(block), step << 20)
+            try DeviceTesting.writeWithCommits(device, UInt64(block), step << 20)
             model[block] = step << 20
         }
         #expect(try DeviceTesting.contents(device) == DeviceTesting.contents(of: model))

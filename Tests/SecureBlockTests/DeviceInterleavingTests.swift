@@ -127,7 +127,7 @@ private final class Handover: @unchecked Sendable {
 }
 
 /// A host that, told to, lets writes wait, and takes their bytes only when they are released.
-private final class HoldingHost: BlockHost {
+private final class HoldingHost: ForwardingHost, @unchecked Sendable {
     private struct Held: @unchecked Sendable {
         // SAFETY: the contract of `beginWrite` keeps the bytes until the write completes: what the test is about.
         let offset: UInt64
@@ -136,23 +136,8 @@ private final class HoldingHost: BlockHost {
     }
     let holds = Monitor(false)
     private let held = Monitor<[Held]>([])
-    private let host: MemoryBlockHost
 
-    init(_ host: MemoryBlockHost) { self.host = host }
-
-    var transport: String { host.transport }
-    func byteCount() throws(HostError) -> UInt64 { try host.byteCount() }
-    func read(_ batch: [HostRead]) throws(HostError) { try host.read(batch) }
-    func flush() throws(HostError) { try host.flush() }
-    func allocate(offset: UInt64, byteCount: UInt64) throws(HostError) {
-        try host.allocate(offset: offset, byteCount: byteCount)
-    }
-    func punch(offset: UInt64, byteCount: UInt64) throws(HostError) {
-        try host.punch(offset: offset, byteCount: byteCount)
-    }
-    func close() {}
-
-    func beginWrite(at offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite {
+    override func beginWrite(at offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite {
         guard holds.withLock({ $0 }) else { return host.beginWrite(at: offset, bytes, durable: durable) }
         let write = HostWrite()
         held.change { $0.append(Held(offset: offset, bytes: bytes, write: write)) }

@@ -38,7 +38,7 @@ import Testing
                     #expect(try DeviceTesting.holds(device, block, model[block] ?? 0), "seed \(seed), step \(step)")
                 default:
                     let value = UInt64(round) << 32 | step
-                    try Self.write(device, block, value)
+                    try DeviceTesting.writeWithCommits(device, block, value)
                     model[block] = value
                 }
             }
@@ -51,19 +51,6 @@ import Testing
             try device.close()
             host = MemoryBlockHost(contents: host.contents)
         }
-    }
-
-    static func write(_ device: SecureDevice, _ block: UInt64, _ value: UInt64) throws {
-        for _ in 0..<100 {
-            do {
-                try DeviceTesting.write(device, block, value)
-                return
-            } catch {
-                guard DeviceTesting.isShortOfSpace(error) else { throw error }
-                try device.commit().wait()
-            }
-        }
-        Issue.record("no room after a hundred commits")
     }
 
     /// Changed pages fill the memory, and the client is asked to commit; what it wrote is all there.
@@ -107,7 +94,7 @@ import Testing
                                 let isThere = try DeviceTesting.holds(device, block, model[block] ?? 0)
                                 #expect(isThere, "thread \(index), step \(step)")
                             } else {
-                                try Self.write(device, block, step << 8 | UInt64(index))
+                                try DeviceTesting.writeWithCommits(device, block, step << 8 | UInt64(index))
                                 model[block] = step << 8 | UInt64(index)
                             }
                         }

@@ -18,13 +18,13 @@ struct DeviceOpenTimeTests {
         try SecureDevice.create(
             on: made, VolumeOptions(logicalBytes: gibibytes << 30), credential: DeviceTesting.keyFile())
         let device = try SecureDevice.open(made, credential: DeviceTesting.keyFile())
-        for index in 0..<count { try DeviceMapCacheTests.write(device, index * (blocks / count), index + 1) }
+        for index in 0..<count { try DeviceTesting.writeWithCommits(device, index * (blocks / count), index + 1) }
         try device.commit().wait()
         try device.close()
         let clean = try timed(path) { device in
             // Up to a checkpoint's worth of changes that only the log has.
             for index in 0..<4000 as Range<UInt64> {
-                try DeviceMapCacheTests.write(device, index * (blocks / count), index + 2)
+                try DeviceTesting.writeWithCommits(device, index * (blocks / count), index + 2)
             }
             try device.commit().wait()
         }

@@ -16,7 +16,7 @@ import Testing
         let device = try DeviceTesting.open(host)
         #expect(device.context.geometry.segmentCount < 400_000)
         for index in 0..<count {
-            try DeviceMapCacheTests.write(device, index * (blocks / count), index + 1)
+            try DeviceTesting.writeWithCommits(device, index * (blocks / count), index + 1)
         }
         try device.discard(LogicalBlock(1), count: blocks / count * 10)
         try device.commit().wait()

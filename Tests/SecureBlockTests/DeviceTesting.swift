@@ -58,6 +58,20 @@ enum DeviceTesting {
         try device.write(LogicalBlock(block), UnsafeRawBufferPointer(buffer.bytes))
     }
 
+    /// As ``write(_:_:_:)``, by a client that commits when it is asked to.
+    static func writeWithCommits(_ device: SecureDevice, _ block: UInt64, _ value: UInt64) throws {
+        for _ in 0..<100 {
+            do {
+                try write(device, block, value)
+                return
+            } catch {
+                guard isShortOfSpace(error) else { throw error }
+                try device.commit().wait()
+            }
+        }
+        Issue.record("no space after a hundred commits")
+    }
+
     /// Whether the block holds the pattern of `value`.
     static func holds(_ device: some BlockDevice, _ block: UInt64, _ value: UInt64) throws -> Bool {
         let buffer = AlignedBuffer(byteCount: blockBytes)

@@ -96,33 +96,17 @@ import Testing
 }
 
 /// Counts what is read, and fails reads that are too long.
-private final class CountingHost: BlockHost {
+private final class CountingHost: ForwardingHost, @unchecked Sendable {
     let reads = Monitor(0)
     let bytes = Monitor(0)
     let largest = Monitor(Int.max)
-    private let host: MemoryBlockHost
 
-    init(_ host: MemoryBlockHost) { self.host = host }
-
-    var transport: String { host.transport }
-    func byteCount() throws(HostError) -> UInt64 { try host.byteCount() }
-    func read(_ batch: [HostRead]) throws(HostError) {
+    override func read(_ batch: [HostRead]) throws(HostError) {
         reads.change { $0 += 1 }
         bytes.change { $0 += batch.reduce(0) { $0 + $1.buffer.count } }
         for read in batch where read.buffer.count > largest.withLock({ $0 }) {
             throw .failed(call: "read", errno: 5, offset: read.offset)
         }
         try host.read(batch)
-    }
-    func flush() throws(HostError) { try host.flush() }
-    func allocate(offset: UInt64, byteCount: UInt64) throws(HostError) {
-        try host.allocate(offset: offset, byteCount: byteCount)
-    }
-    func punch(offset: UInt64, byteCount: UInt64) throws(HostError) {
-        try host.punch(offset: offset, byteCount: byteCount)
-    }
-    func close() {}
-    func beginWrite(at offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite {
-        host.beginWrite(at: offset, bytes, durable: durable)
     }
 }
