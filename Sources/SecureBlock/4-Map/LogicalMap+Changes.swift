@@ -48,7 +48,7 @@ extension LogicalMap {
 
     /// Has the next checkpoint write a page anew, elsewhere, if it stands at `place` now. It has been read.
     func touch(_ page: Page, at place: PhysicalBlock) {
-        guard page.level < counts.count, page.index < counts[page.level] else { return }
+        guard isWithin(page) else { return }
         let (parent, slot) = node(above: page)
         guard let parent, parent.pointers[slot].block == place else { return }
         if page.level == 0 {

@@ -184,8 +184,8 @@ extension SecureDevice {
         let level = Int(recordEntry.association.level)
         guard let number = Int(exactly: recordEntry.address) else { return }
         if recordEntry.kind == .mapPage {
-            guard level < map.counts.count, number < map.counts[level] else { return }
             let page = LogicalMap.Page(level, number)
+            guard map.isWithin(page) else { return }
             try lockWithMap(page)
             map.touch(page, at: place)
             monitor.unlock()

@@ -20,11 +20,21 @@ extension SecureDevice {
     /// when something keeps them: a snapshot, damage, or a full device. For a device with no client at work.
     /// - Parameter report: called after each pass.
     public func reseal(_ report: (ResealProgress) -> Void = { _ in }) throws(KeySlotChangeError) -> ResealProgress {
-        var progress = resealProgress
-        var stalled = 0
-        while !progress.isDone, stalled < 3 {
+        try reseal(report) { () throws(KeySlotChangeError) in
             do throws(DeviceError) { try resealSome() } catch { throw .device(error) }
             try settleReseal()
+        }
+    }
+
+    /// Repeats `pass`, which is ``resealSome()`` and ``settleReseal()`` as the client wants them, until nothing is under an
+    /// older key, three in a row have changed nothing, or nobody wants more.
+    package func reseal<Failure: Error>(
+        while isWanted: () -> Bool = { true }, _ report: (ResealProgress) -> Void, pass: () throws(Failure) -> Void
+    ) throws(Failure) -> ResealProgress {
+        var progress = resealProgress
+        var stalled = 0
+        while !progress.isDone, stalled < 3, isWanted() {
+            try pass()
             let now = resealProgress
             stalled = now == progress ? stalled + 1 : 0
             progress = now

@@ -36,18 +36,13 @@ package struct KeyRotation {
     }
 
     private func reseal(_ device: SecureDevice, _ volume: String) throws(CommandFailure) -> ResealProgress {
-        var left = device.resealProgress
-        let total = UInt64(left.segments)
-        var stalled = 0
-        while !left.isDone, stalled < 3, !isCancelled() {
+        let total = UInt64(device.resealProgress.segments)
+        return try device.reseal(while: { !isCancelled() }) {
+            progress(total - min(total, UInt64($0.segments)), total)
+        } pass: { () throws(CommandFailure) in
             do throws(DeviceError) { try device.resealSome() } catch { throw CommandFailure(error, volume: volume) }
             try settled(volume) { () throws(KeySlotChangeError) in try device.settleReseal() }
-            let now = device.resealProgress
-            stalled = now == left ? stalled + 1 : 0
-            left = now
-            progress(total - min(total, UInt64(left.segments)), total)
         }
-        return left
     }
 
     private func settled<Outcome>(
