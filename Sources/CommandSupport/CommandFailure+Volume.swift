@@ -184,6 +184,8 @@ extension UnreadableReason {
         case .tagMismatch(let block): "data at \(block)"
         case .headerMismatch(let block): "record header at \(block)"
         case .mapMismatch(let block): "map page at \(block)"
+        case .hashMismatch(0, let number): "block \(number) of the image"
+        case .hashMismatch(let level, let number): "page \(number) of hashes on level \(level) of the image"
         case .lost: "lost, as a repair or a salvage found"
         case .host(let error): "host: \(error)"
         }

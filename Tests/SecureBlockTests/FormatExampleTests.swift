@@ -79,4 +79,14 @@ import Testing
                 scratch: scratch.bytes))
         #expect(opened.entries == header.entries && opened.isCommit && opened.next == header.next)
     }
+
+    @Test func image() throws {
+        let host = MemoryBlockHost()
+        let root = try ImageSubject.write(
+            (0..<3).map { number in (0..<blockBytes).map { UInt8(truncatingIfNeeded: $0 + number) } }, on: host)
+        #expect(try Self.hex(host.bytes[..<64]) == Self.documented("image-header"))
+        #expect(try Self.hex(host.bytes[4 * blockBytes..<4 * blockBytes + 96]) == Self.documented("image-page"))
+        #expect(try root.description == Self.documented("image-root"))
+        #expect(try ImageSubject.documentedRoot(host.bytes) == root.description)
+    }
 }

@@ -22,6 +22,8 @@ extension UnreadableReason {
         case .tagMismatch(let block): "\(block): tag does not match"
         case .headerMismatch(let block): "\(block): record header does not verify"
         case .mapMismatch(let block): "\(block): map page does not verify"
+        case .hashMismatch(0, let number): "block \(number) of the image does not verify"
+        case .hashMismatch(let level, let number): "page \(number) of hashes on level \(level) does not verify"
         case .lost: "lost, as a repair or a salvage found"
         case .host(let error): "host: \(error)"
         }

@@ -79,5 +79,8 @@ public enum UnreadableReason: Hashable, Sendable {
     case mapMismatch(PhysicalBlock)
     /// The contents are known to be lost: a repair or a salvage said so.
     case lost
+    /// Of an image: the block's hash is not the one in the tree (level 0, number of the block), or that of a page of hashes
+    /// above it is not (its level, its number there).
+    case hashMismatch(level: Int, number: UInt64)
     case host(HostError)
 }
