@@ -26,6 +26,7 @@ let package = Package(
         .library(name: "LibOSCore", targets: ["LibOSCore", "VFS", "MemFS", "HostFS", "UnionFS"]),
         .library(name: "SimHost", targets: ["SimHost"]),
         .library(name: "Inspection", targets: ["Inspection"]),
+        .library(name: "Imaging", targets: ["Imaging"]),
         .library(name: "FUSEFront", targets: ["FUSEFront"]),
         .executable(name: "casemate", targets: ["casemate"]),
         .executable(name: "fuse-debug", targets: ["fuse-debug"]),
@@ -75,6 +76,7 @@ let package = Package(
             name: "FUSEFront",
             dependencies: ["VFS", "CFUSE", "CLinux", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict),
+        .target(name: "Imaging", dependencies: ["SecureBlock", "EncFS", "VFS"], swiftSettings: strict),
         .target(name: "Inspection", dependencies: ["SecureBlock", "EncFS", "VFS"], swiftSettings: strict),
         .target(
             name: "CommandSupport",
@@ -99,8 +101,8 @@ let package = Package(
         .executableTarget(
             name: "casemate",
             dependencies: [
-                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "Inspection", "CommandSupport",
-                "CLinux", "VolumeControl",
+                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "Inspection", "Imaging",
+                "CommandSupport", "CLinux", "VolumeControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -114,7 +116,9 @@ let package = Package(
             name: "EncFSTests", dependencies: ["EncFS", "SimHost", "FileSimulation", "VFS"], swiftSettings: strict),
         .testTarget(
             name: "LibOSCoreTests",
-            dependencies: ["LibOSCore", "MemFS", "HostFS", "UnionFS", "EncFS", "SecureBlock", "SimHost", "VFS"],
+            dependencies: [
+                "LibOSCore", "MemFS", "HostFS", "UnionFS", "EncFS", "SecureBlock", "SimHost", "VFS", "Imaging",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "FUSETests",
@@ -132,6 +136,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "SimulationTests", dependencies: ["Simulation", "Fuzzing", "SimHost", "SecureBlock"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ImagingTests", dependencies: ["Imaging", "SecureBlock", "EncFS", "HostFS", "MemFS", "VFS"],
             swiftSettings: strict),
         .testTarget(name: "ProjectTests", dependencies: [], swiftSettings: strict),
     ]

@@ -10,8 +10,8 @@ import SecureBlock
 ///         16     8  compatible features, none yet
 ///         24     8  features that forbid writing where unknown, none yet
 ///         32     8  features that forbid mounting where unknown, none yet
-///         40    16  identity, random
-///         56    16  key of the name hash, random
+///         40    16  identity: random, or zero
+///         56    16  key of the name hash: random, or zero
 ///         72     8  blocks of the filesystem
 ///         80     8  first block of the reserve, which only tree nodes may use
 ///         88     8  first block of the tree's root node
@@ -36,7 +36,7 @@ struct Superblock: Equatable, Sendable {
     static let maximumBlocks: UInt64 = 1 << 36
     static let minimumBlocks: UInt64 = 512
 
-    /// Random, so that no two filesystems are taken for one another.
+    /// Random, so that no two filesystems are taken for one another; zero where the same files are to make the same blocks.
     struct Identity: Equatable, Sendable {
         var first: UInt64
         var second: UInt64

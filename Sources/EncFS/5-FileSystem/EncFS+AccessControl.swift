@@ -9,7 +9,7 @@ extension EncFS {
     ) throws(VFSError) {
         let list = try AccessControlList(attribute: value)
         let isAccess = name == AccessControlList.accessName
-        let now = Timestamp.now
+        let now = options.clock()
         try change(mayUseReserve: list == nil) { tree throws(TreeError) in
             let number = node.rawValue
             var record = try tree.inode(number, table)

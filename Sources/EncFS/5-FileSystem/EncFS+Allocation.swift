@@ -38,7 +38,7 @@ extension EncFS {
         while position < blocks.upperBound {
             let end = min(position + Self.operationBlocks, blocks.upperBound)
             let isLast = end == blocks.upperBound
-            let now = Timestamp.now
+            let now = options.clock()
             let part = position..<end
             try retryingForSpace { () throws(VFSError) in
                 try exclusively(inode) { () throws(VFSError) in

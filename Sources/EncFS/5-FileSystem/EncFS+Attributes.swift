@@ -23,7 +23,7 @@ extension EncFS {
         rest.size = nil
         // A change of nothing still is one: `chown(2)` to nobody new sets the change time.
         guard change.size == nil || rest.changesRecord else { return try attributes(node) }
-        let now = Timestamp.now
+        let now = options.clock()
         return try self.change(mayUseReserve: true) { tree throws(TreeError) in
             var record = try tree.inode(node.rawValue, table)
             try apply(rest, to: &record, tree, node.rawValue, caller, now)

@@ -50,7 +50,7 @@ extension EncFS {
             position = next
         }
         try exclusively(to) { () throws(VFSError) in
-            let now = Timestamp.now
+            let now = options.clock()
             try store.change(mayUseReserve: true) { tree throws(TreeError) in
                 var record = try tree.inode(target.rawValue, table)
                 record.size = max(record.size, end)

@@ -41,7 +41,7 @@ extension EncFS {
         try Self.check(name)
         guard value.count <= AttributeItem.maximumValueBytes else { throw VFSError(Self.tooBig) }
         if AccessControlList.isName(name) { return try setAccessControlList(name, of: node, to: value, mode) }
-        let now = Timestamp.now
+        let now = options.clock()
         try change { tree throws(TreeError) in
             var record = try tree.inode(node.rawValue, table)
             try Self.check(name, on: record.kind)
@@ -79,7 +79,7 @@ extension EncFS {
 
     public func removeExtendedAttribute(_ name: [UInt8], of node: NodeID) throws(VFSError) {
         try Self.check(name)
-        let now = Timestamp.now
+        let now = options.clock()
         try change(mayUseReserve: true) { tree throws(TreeError) in
             var record = try tree.inode(node.rawValue, table)
             try Self.check(name, on: record.kind)

@@ -12,13 +12,14 @@ extension EncFS {
         }
         let blocks = min(device.logicalBlockCount, Superblock.maximumBlocks)
         guard blocks >= Superblock.minimumBlocks else { throw .noSpace }
-        let now = Timestamp.now
+        let now = options.reproducibleTime ?? Timestamp.now
         var random = SystemRandomNumberGenerator()
+        func key() -> UInt64 { options.reproducibleTime == nil ? random.next() : 0 }
         let nodeBlocks = UInt64(options.nodeBytes / blockBytes)
         var superblock = Superblock(
             nodeBytes: options.nodeBytes,
-            identity: Superblock.Identity(first: random.next(), second: random.next()),
-            nameHash: NameHash(key0: random.next(), key1: random.next()), blocks: blocks,
+            identity: Superblock.Identity(first: key(), second: key()),
+            nameHash: NameHash(key0: key(), key1: key()), blocks: blocks,
             reserveStart: (blocks - Superblock.reserveBlocks(blocks)) / nodeBlocks * nodeBlocks, root: 0,
             rootLevel: 0, nextInode: Superblock.lastReservedInode + 1, nextSequence: 3, freeBlocks: 0, inodes: 1,
             commits: 0, madeSeconds: now.seconds)

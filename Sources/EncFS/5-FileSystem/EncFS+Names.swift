@@ -42,7 +42,7 @@ extension EncFS {
             guard new.target.count <= 4095 else { throw VFSError(.fileNameTooLong) }
         }
         if name == nil, new.kind != .regular { throw VFSError(.invalidArgument) }
-        let now = Timestamp.now
+        let now = options.clock()
         return try change { tree throws(TreeError) in
             var parent = try tree.directory(directory.rawValue, table)
             guard parent.linkCount > 0 else { throw .refused(.noSuchFileOrDirectory) }
@@ -101,7 +101,7 @@ extension EncFS {
     }
 
     public func link(_ node: NodeID, as name: Name, in directory: NodeID) throws(VFSError) -> Entry {
-        let now = Timestamp.now
+        let now = options.clock()
         return try change { tree throws(TreeError) in
             let number = node.rawValue
             var inode = try tree.inode(number, table)
@@ -133,7 +133,7 @@ extension EncFS {
     }
 
     public func remove(_ name: Name, in directory: NodeID, _ kind: RemovalKind) throws(VFSError) {
-        let now = Timestamp.now
+        let now = options.clock()
         let orphan = try change(mayUseReserve: true) { tree throws(TreeError) -> UInt64? in
             var parent = try tree.directory(directory.rawValue, table)
             guard let (sequence, item) = try tree.findEntry(name, in: directory.rawValue, index) else {

@@ -146,7 +146,7 @@ extension EncFS {
     /// Follows a read with the access time as `relatime` does: when it is not behind the other times, or a day old.
     func noteAccess(_ node: NodeID) {
         guard !isReadOnly, !options.noAccessTime, latch.cause == nil else { return }
-        let now = Timestamp.now
+        let now = options.clock()
         do throws(VFSError) {
             let inode = try store.look { tree throws(TreeError) in try tree.inode(node.rawValue, table) }
             let isDue = inode.accessTime.wantsUpdate(

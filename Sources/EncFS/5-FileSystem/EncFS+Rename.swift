@@ -6,7 +6,7 @@ extension EncFS {
     ) throws(VFSError) {
         let known: RenameFlags = [.noReplace, .exchange]
         guard known.isSuperset(of: flags), flags != known else { throw VFSError(.invalidArgument) }
-        let now = Timestamp.now
+        let now = options.clock()
         let move = Move(from: directory.rawValue, to: newDirectory.rawValue, flags: flags, now: now)
         let orphan = try change { tree throws(TreeError) in
             try rename(tree, name, newName, move)

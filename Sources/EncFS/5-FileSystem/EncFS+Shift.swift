@@ -76,7 +76,7 @@ extension EncFS {
     private func begin(
         _ intent: ShiftIntent, _ inode: LiveInode, _ tree: Tree, _ record: inout Inode
     ) throws(TreeError) {
-        let now = Timestamp.now
+        let now = options.clock()
         record.modificationTime = now
         record.changeTime = now
         try tree.storeInode(inode.number, record, table)

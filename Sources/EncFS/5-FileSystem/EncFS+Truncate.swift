@@ -109,7 +109,7 @@ extension EncFS {
             case .unchanged: break
             }
         }
-        let now = Timestamp.now
+        let now = options.clock()
         do throws(VFSError) {
             inode.trimFrom = try store.change(mayUseReserve: true) { tree throws(TreeError) in
                 try setSize(tree, number, size, clearsPrivileges, now)

@@ -88,7 +88,7 @@ extension EncFS {
         _ inode: LiveInode, at position: WritePosition, _ bytes: UnsafeRawBufferPointer, _ flags: WriteFlags,
         mayStayInline: Bool = true
     ) throws(VFSError) -> WriteOutcome {
-        let now = Timestamp.now
+        let now = options.clock()
         var plan = try store.change { tree throws(TreeError) in
             try prepare(tree, inode.number, position, bytes, flags, now, mayStayInline)
         }

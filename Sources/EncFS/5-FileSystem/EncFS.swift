@@ -30,6 +30,9 @@ public final class EncFS: FileSystem {
         public var rootOwner: UInt32 = 0
         public var rootGroup: UInt32 = 0
         public var rootPermissions: UInt16 = 0o755
+        /// Makes the same filesystem whenever it is made: this is the time of making, and nothing is random. `nil`: now, with an
+        /// identity and a hash of names of its own.
+        public var reproducibleTime: Timestamp?
         public init() {}
     }
 
@@ -40,6 +43,11 @@ public final class EncFS: FileSystem {
         public var commitIntervalMilliseconds = 5000
         /// Memory for tree nodes. Dirty ones are committed from a quarter of it on.
         public var nodeCacheBytes = 32 << 20
+        /// Commit on a thread of its own, at the interval and when the device or memory wants it. Otherwise one is made inside the
+        /// operation that cannot go on without, so that the same operations always make the same commits.
+        public var commitsInBackground = true
+        /// What times are set to.
+        public var clock: @Sendable () -> Timestamp = { Timestamp.now }
         /// Leave access times alone; otherwise they follow reads as `relatime` does.
         public var noAccessTime = false
         /// Called with one line for every fault an operator should know of; from any thread.
@@ -122,7 +130,7 @@ public final class EncFS: FileSystem {
         } catch {
             throw .corrupt(error.fault ?? "\(error)")
         }
-        if !isReadOnly { try timer.start() }
+        if !isReadOnly, options.commitsInBackground { try timer.start() }
     }
 
     /// Commits everything, durable on return, and ends all work on the device. Calls afterwards are `EROFS` or reads.
