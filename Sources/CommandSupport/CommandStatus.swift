@@ -66,6 +66,11 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
     /// `EX_USAGE` of `sysexits.h`.
     case usage = 64
 
+    // Images.
+    case wrongRootHash = 70
+    case rootHashRequired = 71
+    case notAnImage = 72
+
     /// A word for scripts and documents: `wrong-credential`.
     public var name: String {
         var words = ""
@@ -126,6 +131,9 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
         case .resizeRefused: "the volume cannot have the size asked for; the message says why"
         case .commandBusy: "a mounted volume is busy with another command of this kind"
         case .commandRefused: "the process that serves the mount does not take the command"
+        case .wrongRootHash: "the image has another root hash than the one given"
+        case .rootHashRequired: "an image is mounted by its root hash, and none was given"
+        case .notAnImage: "the file is not a Casemate image"
         case .usage: "the command line is wrong; nothing was done"
         }
     }

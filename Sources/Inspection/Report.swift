@@ -2,6 +2,7 @@
 public struct Report: Sendable, Hashable {
     /// The parts of a volume, in the order they are checked.
     public enum Part: String, Sendable, Hashable, CaseIterable {
+        case image
         case superblocks
         case keySlots = "key slots"
         case anchor

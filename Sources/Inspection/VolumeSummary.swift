@@ -124,9 +124,7 @@ public struct VolumeSummary: Sendable {
     }
 
     public func text(volume: String) -> String {
-        let width = rows.map(\.name.count).max() ?? 0
-        let lines = rows.map { "  \($0.name)\(String(repeating: " ", count: width - $0.name.count))  \($0.value)" }
-        return ([volume] + lines).joined(separator: "\n")
+        ([volume] + rows.aligned).joined(separator: "\n")
     }
 }
 

@@ -2,10 +2,10 @@ import SecureBlock
 
 /// A device for reading that gives up when nobody wants the result any more.
 final class WatchedDevice: BlockDevice {
-    private let device: SecureDevice
+    private let device: any BlockDevice
     private let isWanted: @Sendable () -> Bool
 
-    init(_ device: SecureDevice, isWanted: @escaping @Sendable () -> Bool) {
+    init(_ device: any BlockDevice, isWanted: @escaping @Sendable () -> Bool) {
         self.device = device
         self.isWanted = isWanted
     }

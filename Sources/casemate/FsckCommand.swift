@@ -17,6 +17,8 @@ struct FsckCommand: ParsableCommand {
             the superblock and of the root, empty key slots, the segment table, segments that could not be cleaned. Blocks that \
             cannot be read stay so and are named by path.
 
+            An image is read and verified whole, against --root-hash if that is given, and its filesystem checked.
+
             VOLUME may also be the directory where it is mounted: then the process that serves it checks its last commit, the map, with \
             --read-data every block, and the filesystem, while programs go on. Space that they give up stays in use meanwhile.
 
@@ -32,6 +34,7 @@ struct FsckCommand: ParsableCommand {
     var volume: String
 
     @OptionGroup var secrets: SecretArguments
+    @OptionGroup var images: ImageArguments
 
     @Flag(
         name: .customLong("read-data"),
@@ -61,7 +64,12 @@ struct FsckCommand: ParsableCommand {
 
     func run() throws {
         let access = VolumeAccess(path: volume, secrets)
-        if let salvage { return try SalvageRun(access, to: salvage, segmentSize, json: json).run() }
+        if let salvage {
+            let host = try access.openHost(.readOnly)
+            defer { host.close() }
+            _ = try findImage(host, access)
+            return try SalvageRun(access, to: salvage, segmentSize, json: json).run()
+        }
         let place = try access.find(`repair` ? .readWrite : .readOnly)
         // As long as nothing is written, there is nothing to finish.
         _ = casemate_exit_on_interrupt(FsckStatus.cancelled.rawValue, nil)
@@ -71,11 +79,12 @@ struct FsckCommand: ParsableCommand {
         case .mounted(let client): return try ask(client, access)
         }
         defer { host.close() }
-        let credential = try access.credential()
         let progress = ProgressLine("checking")
         var check = Fsck()
         check.readsData = readData
         check.progress = { progress.update($0, of: $1) }
+        if let image = try findImage(host, access) { return try run(check, image, host, progress) }
+        let credential = try access.credential()
         if `repair` { return try runRepair(check, host, credential, access, progress) }
         let report: Report
         do throws(VolumeError) {
@@ -90,7 +99,21 @@ struct FsckCommand: ParsableCommand {
         if report.hasErrors { throw ExitCode(FsckStatus.errorsLeft.rawValue) }
     }
 
+    private func findImage(_ host: FileBlockHost, _ access: VolumeAccess) throws(CommandFailure) -> ImageAccess? {
+        try ImageAccess.find(
+            host, access, secrets, images,
+            others: [("--repair", `repair`), ("--salvage", salvage != nil), ("--segment-size", segmentSize != nil)])
+    }
+
+    private func run(_ check: Fsck, _ image: ImageAccess, _ host: FileBlockHost, _ progress: ProgressLine) throws {
+        let report = try check.check(image: image.open(host))
+        progress.finish()
+        try Terminal.require(json ? report.json.text : report.text(volume: volume))
+        if report.hasErrors { throw ExitCode(FsckStatus.errorsLeft.rawValue) }
+    }
+
     private func ask(_ client: ControlClient, _ access: VolumeAccess) throws {
+        try images.refuseMounted(volume)
         guard !`repair` else {
             throw CommandFailure(
                 .inUse, "a volume cannot be repaired while it is mounted", at: volume,

@@ -13,13 +13,14 @@ struct InfoCommand: ParsableCommand {
             Changes nothing. VOLUME may also be the directory where the volume is mounted: then the process that serves it tells.
 
             With --where PATH (a path inside the volume, from its root) it lists the byte offsets in VOLUME where that file's data \
-            lies now.
+            lies now. VOLUME may also be an image, which needs no key; with --root-hash it has to be that one.
             """)
 
     @Argument(help: "The volume's file or block device, or where it is mounted.", completion: .file())
     var volume: String
 
     @OptionGroup var secrets: SecretArguments
+    @OptionGroup var images: ImageArguments
 
     @Option(
         name: .customLong("where"), help: ArgumentHelp("List where a file's live blocks are.", valueName: "path"))
@@ -34,8 +35,17 @@ struct InfoCommand: ParsableCommand {
         switch try access.find(.readOnly) {
         case .file(let found): host = found
         case .mounted(let client):
+            try images.refuseMounted(volume)
             return try access.ask(
                 client, location.map { .whereabouts(path: $0, json: json) } ?? .info(json: json))
+        }
+        let whereGiven = [(name: "--where", isGiven: location != nil)]
+        if let image = try ImageAccess.find(host, access, secrets, images, others: whereGiven) {
+            defer { host.close() }
+            let device = try image.open(host)
+            image.warn(device)
+            let summary = try image.summary(device, host)
+            return try Terminal.require(json ? summary.json.text : summary.text(image: volume))
         }
         let device = try access.openDevice(.readOnly, on: host)
         let text: String

@@ -6,7 +6,7 @@ import Logging
 import SecureBlock
 import VolumeControl
 
-/// A volume on its way from an open device to a served directory, and back.
+/// A volume or an image on its way from an open device to a served directory, and back.
 struct Mount {
     let access: VolumeAccess
     let directory: String
@@ -16,6 +16,13 @@ struct Mount {
     private var logger: Logger {
         let log = log
         return Logger(label: "casemate") { _ in LineLog(target: log) }
+    }
+
+    /// What is served: a filesystem, what answers for it, and how all of it is closed.
+    private struct Served {
+        let files: EncFS
+        let service: any ControlService
+        let close: () throws(CommandFailure) -> Void
     }
 
     /// Opens the volume, mounts it, calls `ready`, and serves until somebody unmounts. On return everything is durable
@@ -29,18 +36,43 @@ struct Mount {
             host.close()
             throw error
         }
-        for warning in VolumeSummary.damage(in: device.status) + VolumeSummary.exposure(of: device.status) {
+        warn(VolumeSummary.damage(in: device.status) + VolumeSummary.exposure(of: device.status), logger)
+        let files = try fileSystem(on: device, logger) { () throws(CommandFailure) in try access.close(device) }
+        let served = Served(
+            files: files,
+            service: MountedVolume(path: access.absolutePath, device: device, host: host, files: files)
+        ) { () throws(CommandFailure) in try close(files, device) }
+        try serve(served, logger, ready: ready)
+    }
+
+    /// As ``serve(_:_:_:ready:)``, an image.
+    func serve(_ image: ImageAccess, _ host: FileBlockHost, ready: () throws -> Void) throws {
+        defer { host.close() }
+        let logger = logger
+        let device = try image.open(host)
+        warn(ImageSummary.exposure(of: device), logger)
+        let served = Served(
+            files: try fileSystem(on: device, logger) {},
+            service: MountedImage(path: access.absolutePath, device: device, host: host)
+        ) {}
+        try serve(served, logger, ready: ready)
+    }
+
+    private func warn(_ warnings: [String], _ logger: Logger) {
+        for warning in warnings {
             logger.warning("\(access.path): \(warning)")
             // Until it is mounted, whoever mounts still sees standard error.
             if case .descriptor(2) = log { continue }
             Terminal.note("casemate: warning: \(warning)")
         }
-        let files = try fileSystem(on: device, logger)
-        let volume = MountedVolume(path: access.absolutePath, device: device, host: host, files: files)
+    }
+
+    private func serve(_ served: Served, _ logger: Logger, ready: () throws -> Void) throws {
+        let files = served.files
         let session: FUSESession
         let control: ControlServer
         do throws(FUSEError) {
-            control = try ControlServer(root: files.root, service: volume, logger: logger)
+            control = try ControlServer(root: files.root, service: served.service, logger: logger)
             do throws(FUSEError) {
                 session = try FUSESession(serving: files, at: directory, options, control: control, logger: logger)
             } catch {
@@ -48,7 +80,7 @@ struct Mount {
                 throw error
             }
         } catch {
-            try close(files, device)
+            try served.close()
             throw CommandFailure(error, mountpoint: directory)
         }
         do {
@@ -57,14 +89,17 @@ struct Mount {
             try session.run()
         } catch {
             // Whatever ended the serving, what was written is still to be saved.
-            finish(session, files, device, logger)
+            finish(session, served, logger)
             if let error = error as? FUSEError { throw CommandFailure(error, mountpoint: directory) }
             throw error
         }
-        if let failure = finish(session, files, device, logger) { throw failure }
+        if let failure = finish(session, served, logger) { throw failure }
     }
 
-    private func fileSystem(on device: SecureDevice, _ logger: Logger) throws(CommandFailure) -> EncFS {
+    /// - Parameter otherwise: what to do with the device when there is no filesystem on it that can be mounted.
+    private func fileSystem(
+        on device: any BlockDevice, _ logger: Logger, otherwise: () throws(CommandFailure) -> Void
+    ) throws(CommandFailure) -> EncFS {
         var mounting = EncFS.MountOptions()
         mounting.readOnly = options.readOnly
         mounting.noAccessTime = !options.updatesAccessTimes
@@ -74,18 +109,16 @@ struct Mount {
             return try EncFS(mounting: device, mounting)
         } catch {
             let failure = CommandFailure(error, volume: access.path)
-            try access.close(device)
+            try otherwise()
             throw failure
         }
     }
 
     /// Closes everything and tells whoever waits for the unmount how it went.
     @discardableResult
-    private func finish(
-        _ session: FUSESession, _ files: EncFS, _ device: SecureDevice, _ logger: Logger
-    ) -> CommandFailure? {
+    private func finish(_ session: FUSESession, _ served: Served, _ logger: Logger) -> CommandFailure? {
         do throws(CommandFailure) {
-            try close(files, device)
+            try served.close()
         } catch {
             logger.critical("\(error.what)")
             session.announceClosed(failure: error.report)

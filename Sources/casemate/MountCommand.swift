@@ -6,7 +6,7 @@ import SecureBlock
 
 struct MountCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "mount", abstract: "Mount a volume as a directory.",
+        commandName: "mount", abstract: "Mount a volume or an image as a directory.",
         discussion: """
             Returns once the volume is mounted; a process in the background serves it until casemate unmount DIR. What is written \
             becomes durable by fsync(2), by casemate sync DIR, and every 5 seconds.
@@ -14,6 +14,7 @@ struct MountCommand: ParsableCommand {
               casemate mount secrets.volume ~/secrets
               casemate mount secrets.volume ~/secrets -o allow_other,noatime,commit=30
               casemate mount secrets.volume ~/then --at 1234        an earlier commit, read-only
+              casemate mount rootfs.image ~/rootfs --root-hash HEX  an image (casemate image build), read-only
 
             -o takes what FUSE programs take: ro, allow_other, allow_root, suid, dev, noexec, noatime, nonempty, auto_unmount, fsname=, \
             threads=, max_read=, and commit=SECONDS between commits.
@@ -26,6 +27,12 @@ struct MountCommand: ParsableCommand {
     var directory: String
 
     @OptionGroup var secrets: SecretArguments
+    @OptionGroup var images: ImageArguments
+
+    @Flag(
+        name: .customLong("any-root-hash"),
+        help: "Mount an image whatever its root hash is: damage shows, another image in its place does not.")
+    var takesAnyRootHash = false
 
     @Flag(name: .customLong("read-only"), help: "Change nothing: the volume's file is opened for reading.")
     var readOnly = false
@@ -72,6 +79,9 @@ struct MountCommand: ParsableCommand {
 
     func validate() throws {
         guard at == nil || snapshot == nil else { throw ValidationError("Give --at or --snapshot, not both.") }
+        guard images.rootHash == nil || !takesAnyRootHash else {
+            throw ValidationError("Give --root-hash or --any-root-hash, not both.")
+        }
     }
 
     /// Set by ``launch(_:)`` in the process that it starts.
@@ -88,10 +98,12 @@ struct MountCommand: ParsableCommand {
         } catch {
             throw CommandFailure(error, mountpoint: directory)
         }
-        let host = try access.openHost(mode)
-        let credential: Credential
+        let host = try openHost(access)
+        let image: ImageAccess?
+        var credential: Credential?
         do {
-            credential = try access.credential()
+            image = try findImage(host, access)
+            if image == nil { credential = try access.credential() }
         } catch {
             host.close()
             throw error
@@ -102,17 +114,42 @@ struct MountCommand: ParsableCommand {
         }
         let target = try log.map { path throws(CommandFailure) in try LineLog.open(path) } ?? .descriptor(2)
         let mount = Mount(access: access, directory: directory, options: options, log: target)
-        try mount.serve(mode, host, credential) {
+        try serve(mount, image, host, credential) {
             Terminal.note("casemate: \(volume) is mounted on \(directory); Control-C unmounts it")
         }
     }
 
+    /// An image is never written, so nobody needs the right to.
+    private func openHost(_ access: VolumeAccess) throws(CommandFailure) -> FileBlockHost {
+        try access.openHost(images.isGiven || takesAnyRootHash ? .readOnly : mode)
+    }
+
+    /// - Throws: also when there is an image, and nothing that says which one it has to be.
+    private func findImage(_ host: FileBlockHost, _ access: VolumeAccess) throws(CommandFailure) -> ImageAccess? {
+        let image = try ImageAccess.find(
+            host, access, secrets, images, others: [("--at", at != nil), ("--snapshot", snapshot != nil)])
+        if image == nil, takesAnyRootHash { throw CommandFailure(ImageError.notAnImage, image: volume) }
+        guard image != nil, !images.isGiven, !takesAnyRootHash else { return image }
+        throw CommandFailure(
+            .rootHashRequired, "an image, and nothing says which one it has to be", at: volume,
+            advice: "Give the root hash that casemate image build printed: --root-hash HEX.")
+    }
+
+    private func serve(
+        _ mount: Mount, _ image: ImageAccess?, _ host: FileBlockHost, _ credential: Credential?,
+        ready: () throws -> Void
+    ) throws {
+        if let image { return try mount.serve(image, host, ready: ready) }
+        guard let credential else { throw CommandFailure(.internal, "the process was given no secret") }
+        try mount.serve(mode, host, credential, ready: ready)
+    }
+
     /// Starts the process that serves the mount, hands it the secret, and waits until it is mounted.
-    private func launch(_ credential: Credential) throws {
+    private func launch(_ credential: Credential?) throws {
         let outcome: BackgroundLauncher.Outcome
         do throws(FUSEError) {
             var parcel = SecretParcel()
-            try credential.append(to: &parcel)
+            if let credential { try credential.append(to: &parcel) }
             outcome = try BackgroundLauncher.launch(CommandLine.arguments + ["--in-background"], parcel)
         } catch {
             throw CommandFailure(error, mountpoint: directory)
@@ -132,13 +169,12 @@ struct MountCommand: ParsableCommand {
             throw CommandFailure(.usage, "--in-background is for casemate mount itself")
         }
         do {
-            guard let credential = try Credential.all(in: channel.secrets).first else {
-                throw CommandFailure(.internal, "the background process was given no secret")
-            }
+            let credential = try Credential.all(in: channel.secrets).first
             let target = try log.map { path throws(CommandFailure) in try LineLog.open(path) } ?? .system
             let mount = try Mount(access: access, directory: directory, options: fuseOptions, log: target)
-            let host = try access.openHost(mode)
-            try mount.serve(mode, host, credential) { try channel.ready(log: log) }
+            let host = try openHost(access)
+            let image = try findImage(host, access)
+            try serve(mount, image, host, credential) { try channel.ready(log: log) }
         } catch let failure as CommandFailure {
             // The launcher says it; once it returned, the log has it.
             channel.fail("\(failure)", exitCode: failure.status.rawValue)

@@ -55,7 +55,7 @@ struct Casemate: ParsableCommand {
         subcommands: [
             CreateCommand.self, MountCommand.self, SyncCommand.self, UnmountCommand.self, InfoCommand.self,
             FsckCommand.self, ReplayCommand.self, KeysCommand.self, SnapshotCommand.self, HistoryCommand.self,
-            ResizeCommand.self,
+            ResizeCommand.self, ImageCommand.self,
             BenchCommand.self,
             ExitCodesCommand.self,
         ])

@@ -30,6 +30,8 @@ import Testing
         (.fuseUnavailable, 57, "fuse-unavailable"),
         (.daemonLost, 58, "daemon-lost"), (.commandBusy, 59, "command-busy"),
         (.commandRefused, 63, "command-refused"), (.usage, 64, "usage"),
+        (.wrongRootHash, 70, "wrong-root-hash"), (.rootHashRequired, 71, "root-hash-required"),
+        (.notAnImage, 72, "not-an-image"),
     ]
 
     @Test func numbersAndNamesAreStable() {

@@ -12,17 +12,19 @@ public struct ImageFinding: Sendable, Hashable {
 extension ImageDevice {
     /// Reads and verifies everything in the image: every block, every page.
     /// - Parameters:
+    ///   - isWanted: asked now and then; `false` ends the check.
     ///   - progress: blocks done and blocks to do.
     ///   - report: called for each block or page that does not verify, in order.
     /// - Returns: how many blocks verified.
     @discardableResult
     public func check(
-        progress: (UInt64, UInt64) -> Void = { _, _ in }, report: (ImageFinding) -> Void
+        isWanted: () -> Bool = { true }, progress: (UInt64, UInt64) -> Void = { _, _ in },
+        report: (ImageFinding) -> Void
     ) throws(DeviceError) -> UInt64 {
         var walk = CheckWalk(
             image: self, hasher: try makeHasher(0),
             buffer: AlignedBuffer(byteCount: Int(ImageLayout.fanOut) * blockBytes))
-        walk.visit(level: layout.topLevel, 0, progress, report)
+        walk.visit(level: layout.topLevel, 0, isWanted, progress, report)
         return walk.verified
     }
 
@@ -37,8 +39,10 @@ private struct CheckWalk {
     var verified: UInt64 = 0
 
     mutating func visit(
-        level: Int, _ page: UInt64, _ progress: (UInt64, UInt64) -> Void, _ report: (ImageFinding) -> Void
+        level: Int, _ page: UInt64, _ isWanted: () -> Bool, _ progress: (UInt64, UInt64) -> Void,
+        _ report: (ImageFinding) -> Void
     ) {
+        guard isWanted() else { return }
         let blocks = image.layout.blocks(level: level, page: page)
         do throws(DeviceError) {
             _ = try image.page(level: level, page, for: LogicalBlock(blocks.lowerBound), hasher)
@@ -48,7 +52,7 @@ private struct CheckWalk {
         }
         guard level == 1 else {
             for child in image.layout.children(level: level, page: page) {
-                visit(level: level - 1, child, progress, report)
+                visit(level: level - 1, child, isWanted, progress, report)
             }
             return
         }
