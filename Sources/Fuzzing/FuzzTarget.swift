@@ -7,7 +7,7 @@ import SimHost
 /// the same when it is stored again. Checksums that anybody can compute are made to fit, and what is sealed is sealed
 /// under the known key, so that inputs get past them.
 public enum FuzzTarget: String, CaseIterable, Sendable {
-    case superblock, keySlot, root, recordHeader, page, volume, files
+    case superblock, keySlot, root, recordHeader, page, volume, files, image
 
     /// What an input must not do.
     public struct Failure: Error, CustomStringConvertible {
@@ -24,6 +24,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .page: try Self.page(input)
         case .volume: VolumeFuzz.run(input)
         case .files: FilesFuzz.run(input)
+        case .image: try ImageFuzz.run(input)
         }
     }
 
@@ -32,6 +33,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         switch self {
         case .volume: return FuzzEdit.seeds(blocks: VolumeFuzz.targetCount)
         case .files: return FuzzEdit.seeds(blocks: FilesFuzz.targetCount)
+        case .image: return FuzzEdit.seeds(blocks: ImageFuzz.targetCount)
         default: return FuzzSeeds.structures(self)
         }
     }

@@ -80,7 +80,33 @@ final class Assembly {
                 throw CommandFailure(.hostFailed, "\(error)", at: mount.source)
             }
         case .enc: return try openVolume(mount.source, settings)
+        case .image:
+            guard let image = mount.image else {
+                throw CommandFailure(.usage, "no image and root hash", at: mount.source)
+            }
+            return try openImage(image.path, image.root, settings)
         }
+    }
+
+    private func openImage(_ path: String, _ root: TreeHash, _ settings: Settings) throws(CommandFailure) -> EncFS {
+        let host: FileBlockHost
+        do throws(HostError) {
+            host = try FileBlockHost.open(path: path, FileHostOptions(readOnly: true))
+        } catch { throw CommandFailure(error, volume: path) }
+        var opening = ImageDevice.Options()
+        opening.allowsSurplus = host.isDevice
+        var mounting = EncFS.MountOptions()
+        mounting.readOnly = true
+        let faults = settings.faults
+        mounting.reportFault = { faults.report("\(path): \($0)") }
+        do {
+            // The device keeps its host, and the host closes with it.
+            return try EncFS(mounting: ImageDevice.open(host, root: .pinned(root), opening), mounting)
+        } catch let error as ImageError {
+            throw CommandFailure(error, image: path)
+        } catch let error as EncFSError {
+            throw CommandFailure(error, volume: path)
+        } catch { throw CommandFailure(.internal, "\(error)", at: path) }
     }
 
     private func openVolume(_ path: String, _ settings: Settings) throws(CommandFailure) -> EncFS {

@@ -13,10 +13,11 @@ struct FuseDebug: ParsableCommand {
             Each --mount puts one filesystem into the tree, which then appears at MOUNTPOINT:
 
               enc:/PATH=VOLUME      an encrypted volume, made by 'casemate create'
+              image:/PATH=FILE@HASH an image, made by 'casemate image build', and its root hash
               mem:/PATH             a filesystem in memory, gone at unmount
               host:/PATH=DIRECTORY  a directory of this machine; nothing outside it can be reached
               union:/PATH=UPPER,LOWER,...
-                                    layers seen as one, each enc:VOLUME, mem: or host:DIRECTORY; all changes go to
+                                    layers seen as one, each enc:VOLUME, image:FILE@HASH, mem: or host:DIRECTORY; all changes go to
                                     the first, and none of the layers may be changed otherwise
 
             Without a mount at / the root is in memory. Directories to mount onto are made where they are missing.
@@ -106,6 +107,9 @@ struct FuseDebug: ParsableCommand {
         orderedMounts.flatMap { $0.layers.filter { $0.kind == .enc }.map(\.source) } + (block.map { [$0] } ?? [])
     }
 
+    /// Paths of the images.
+    private var images: [String] { mounts.flatMap { $0.layers.compactMap { $0.image?.path } } }
+
     func validate() throws {
         guard !mounts.isEmpty || block != nil else {
             throw ValidationError("Give at least one --mount, or --block.")
@@ -130,7 +134,7 @@ struct FuseDebug: ParsableCommand {
         do throws(CommandFailure) { options = try parsedOptions() } catch { throw report(error) }
         do throws(FUSEError) {
             try MountpointCheck.check(
-                mountpoint, backing: volumes.filter { access($0, F_OK) == 0 },
+                mountpoint, backing: (volumes + images).filter { access($0, F_OK) == 0 },
                 hidesFiles: options.hidesFiles)
         } catch { throw report(CommandFailure(error, mountpoint: mountpoint)) }
         guard foreground || debug else { return try launch() }

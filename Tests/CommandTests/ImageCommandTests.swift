@@ -194,6 +194,39 @@ import Testing
         }
     }
 
+    /// As a library OS has it: the image below, an encrypted volume above.
+    @Test(.enabled(if: canMount, "no /dev/fuse")) func aVolumeTakesTheChangesOverAnImage() throws {
+        try inTemporaryFolder { folder in
+            let subject = try Subject(in: folder), volume = try VolumeFile(in: folder)
+            let before = try Data(contentsOf: URL(fileURLWithPath: subject.image))
+            let point = folder.appendingPathComponent("mnt").path
+            try FileManager.default.createDirectory(atPath: point, withIntermediateDirectories: true)
+            let program = ProgramRun.programs.appendingPathComponent("fuse-debug").path
+            func mount(_ root: String) throws -> ProgramRun {
+                try ProgramRun.run(
+                    program,
+                    [
+                        "--mount", "union:/=enc:\(volume.path),image:\(subject.image)@\(root)", "--key-file",
+                        volume.key, point,
+                    ])
+            }
+            let wrong = try mount(String(repeating: "0", count: 64))
+            #expect(wrong.status == CommandStatus.wrongRootHash.rawValue, "\(wrong.text)")
+            for round in 1...2 {
+                let mounted = try mount(subject.root)
+                try #require(mounted.status == 0, "\(mounted.text)")
+                defer { _ = try? casemate("unmount", point) }
+                let used = try Self.shell(
+                    "set -e; cd \"$0\"; test \"$(cat etc/passwd)\" = tiny; echo $1 >> etc/numbers; tail -n 1 etc/numbers; ls bin",
+                    point,
+                    "\(round)")
+                #expect(used.status == 0 && used.output.hasPrefix("\(round)\nagain\n"), "\(used.text)")
+                #expect(try casemate("unmount", point).status == 0)
+            }
+            #expect(try Data(contentsOf: URL(fileURLWithPath: subject.image)) == before)
+        }
+    }
+
     /// Each kind says so where the other's options are given.
     @Test func imagesAndVolumesAreToldApart() throws {
         try inTemporaryFolder { folder in
