@@ -32,6 +32,9 @@ extension CrashHost {
         state.withLock { $0.unreadable.append((range, error)) }
     }
 
+    /// How many of the failures that were asked for are still to come.
+    public var failuresLeft: Int { state.withLock { $0.faults.reduce(0) { $0 + $1.times } } }
+
     /// Ends all failures asked for.
     public func clearFaults() {
         state.withLock { state in

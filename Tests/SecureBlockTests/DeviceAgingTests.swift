@@ -8,16 +8,39 @@ import Testing
 @Suite struct DeviceAgingTests {
     struct Run: Sendable, CustomTestStringConvertible {
         var percent: UInt64
-        /// Every block is committed by itself; otherwise the client commits when the device says that it must.
-        var commitsEach: Bool
-        var testDescription: String { "\(percent)% full, \(commitsEach ? "a commit each" : "packed")" }
+        /// Every block is committed by itself; otherwise the client commits when the device would like it.
+        var commitsEach = false
+        /// Nine of ten writes go to a tenth of the blocks.
+        var isSkewed = false
+        var weighsAge = true
+        var testDescription: String {
+            "\(percent)% full, \(isSkewed ? "skewed" : "uniform"), \(commitsEach ? "a commit each" : "packed")"
+                + (weighsAge ? "" : ", age ignored")
+        }
+        var name: String {
+            "\(percent)-\(isSkewed ? "skewed" : "uniform")-\(commitsEach ? "each" : "packed")"
+                + (weighsAge ? "" : "-greedy")
+        }
+        /// The next block to overwrite.
+        func next(_ filled: UInt64, _ generator: inout SeededGenerator) -> UInt64 {
+            guard isSkewed else { return UInt64.random(in: 0..<filled, using: &generator) }
+            // Every tenth block is hot, so that hot and cold ones lie together at first.
+            let tenth = UInt64.random(in: 0..<filled / 10, using: &generator) * 10
+            let isHot = UInt64.random(in: 0..<10, using: &generator) > 0
+            return tenth + (isHot ? 0 : UInt64.random(in: 1..<10, using: &generator))
+        }
     }
 
     private static let environment = ProcessInfo.processInfo.environment
     private static func number(_ name: String) -> UInt64? { environment[name].flatMap(UInt64.init) }
 
     static let runs = [80, 100].flatMap { percent in
-        [Run(percent: percent, commitsEach: false), Run(percent: percent, commitsEach: true)]
+        [
+            Run(percent: percent), Run(percent: percent, weighsAge: false), Run(percent: percent, isSkewed: true),
+            Run(percent: percent, isSkewed: true, weighsAge: false), Run(percent: percent, commitsEach: true),
+        ]
+    }.filter { run in
+        environment["CASEMATE_AGING_RUNS"].map { $0.split(separator: " ").contains { $0 == run.name } } ?? true
     }
 
     @Test(arguments: runs)
@@ -29,16 +52,23 @@ import Testing
         try SecureDevice.create(
             on: host, DeviceTesting.options(blocks: blocks, segmentBlocks: volumeMebibytes < 256 ? 64 : 1024),
             credential: DeviceTesting.keyFile())
-        let device = try SecureDevice.open(host, credential: DeviceTesting.keyFile())
+        var options = DeviceOptions()
+        options.weighsAge = run.weighsAge
+        let device = try SecureDevice.open(host, credential: DeviceTesting.keyFile(), options: options)
         let buffer = AlignedBuffer(byteCount: blockBytes)
         DeviceTesting.fill(buffer.bytes, 1)
         for block in 0..<filled { try Self.write(device, block, buffer) }
         try device.commit().wait()
         let before = device.status.counters
         var generator = SeededGenerator(run.percent), pace = Pace(points: 200, total: writtenMebibytes << 8)
-        for _ in 0..<writtenMebibytes << 8 {
-            try Self.write(device, UInt64.random(in: 0..<filled, using: &generator), buffer)
-            if run.commitsEach { try device.commit().wait() }
+        for step in 0..<writtenMebibytes << 8 {
+            try Self.write(device, run.next(filled, &generator), buffer)
+            // As clients do between operations, here of 128 blocks: when the device would like one, without waiting for it.
+            if run.commitsEach {
+                try device.commit().wait()
+            } else if step % 128 == 0, device.commitWanted {
+                _ = try device.commit()
+            }
             pace.note()
         }
         try device.commit().wait()
@@ -52,7 +82,7 @@ import Testing
                 + String(format: ", %.0f blocks/s, slowest step %.1f ms", pace.rate, pace.slowest * 1000)
                 + ", \(pace.stalls) stalls over 50 ms, \(after.checkpoints - before.checkpoints) checkpoints")
         try pace.save(
-            Self.environment["CASEMATE_AGING_FOLDER"], "\(run.percent)-\(run.commitsEach ? "each" : "packed")")
+            Self.environment["CASEMATE_AGING_FOLDER"], run.name)
         try device.checkInvariants()
         try device.close()
     }

@@ -142,47 +142,81 @@ import Testing
         try device.close()
     }
 
-    /// Every host call of a workload fails once: an error or success, and what reopens is a committed state.
-    @Test(arguments: [SimCall.write, .flush, .allocate, .read])
-    func everyCallFailsOnce(call: SimCall) throws {
-        var failures = 0
-        for number in 0..<40 {
+    /// A way for one host call to fail.
+    struct Way: Sendable, CustomTestStringConvertible {
+        var call: SimCall
+        var error = ioError
+        /// So many calls of the kind in a row.
+        var times = 1
+        var testDescription: String { "\(call) \(times) times: \(error)" }
+    }
+    static let ways = [
+        Way(call: .read), Way(call: .read, times: 3), Way(call: .write), Way(call: .write, times: 3),
+        Way(call: .write, error: .noSpace), Way(call: .write, error: .noSpace, times: 3), Way(call: .flush),
+        Way(call: .flush, error: .noSpace), Way(call: .allocate), Way(call: .allocate, error: .noSpace),
+        Way(call: .allocate, error: .noSpace, times: 5),
+    ]
+
+    /// Every host call of a workload fails, one after the other, from opening to closing: an error or success, and what
+    /// reopens is a committed state, none older than the last that was acknowledged.
+    @Test(arguments: ways)
+    func everyCallFailsOnce(_ way: Way) throws {
+        var failures = 0, number = 0
+        while number < 2000 {
             let host = CrashHost()
             try DeviceTesting.create(host, blocks: 40)
-            let error: HostError = call == .allocate ? .noSpace : .failed(call: "\(call)", errno: 5, offset: nil)
-            host.fail(call, after: number, with: error)
-            var states: [[UInt64]] = [[UInt64](repeating: 0, count: 40)]
+            host.fail(way.call, after: number, times: way.times, with: way.error)
+            var states = [[UInt64](repeating: 0, count: 40)]
             var acknowledged = 0
-            do {
-                let device = try DeviceTesting.open(host, checkpointInterval: 16 * blockBytes)
-                var model = states[0]
-                for step: UInt64 in 1...40 {
-                    try DeviceTesting.write(device, step % 40, step)
-                    model[Int(step % 40)] = step
-                    if step % 5 == 0 {
-                        let ticket = try device.commit()
-                        states.append(model)
-                        try ticket.wait()
-                        acknowledged = states.count - 1
-                    }
-                }
-                try device.close()
-            } catch is DeviceError {
+            do { try Self.work(on: host, &states, &acknowledged) } catch is DeviceError {
                 failures += 1
-            } catch is VolumeError {
-                failures += 1
-            }
+            } catch is VolumeError { failures += 1 }
+            let isOver = host.failuresLeft == way.times
             host.clearFaults()
             let again = try DeviceTesting.open(MemoryBlockHost(contents: host.contents))
             let found = try DeviceTesting.contents(again)
             let index = try #require(
                 states.lastIndex { DeviceTesting.contents(of: $0) == found },
-                "\(call) \(number): a state that was never committed")
-            #expect(index >= acknowledged, "\(call) \(number): an acknowledged commit is gone")
+                "\(way) \(number): a state that was never committed")
+            #expect(index >= acknowledged, "\(way) \(number): an acknowledged commit is gone")
             try again.checkInvariants()
             try again.close()
+            if isOver { break }
+            number += 1
         }
+        #expect(number > 2 && number < 2000)
+        print("fail-at-N: \(way.testDescription): \(number) calls, \(failures) failures")
         // A write is tried again, and so is space for the next segment.
-        #expect(failures > 0 || call == .write || call == .allocate)
+        #expect(failures > 0 || way.call == .write || way.call == .allocate)
+    }
+
+    /// Opens, writes, discards, commits, reads and closes; what was committed goes to `states`.
+    private static func work(on host: CrashHost, _ states: inout [[UInt64]], _ acknowledged: inout Int) throws {
+        let device = try DeviceTesting.open(host, checkpointInterval: 16 * blockBytes)
+        var model = states[0]
+        for step: UInt64 in 1...120 {
+            let block = Int(step * 7 % 40)
+            do {
+                if step % 11 == 0 {
+                    try device.discard(LogicalBlock(UInt64(block)), count: 1)
+                    model[block] = 0
+                } else {
+                    try DeviceTesting.write(device, UInt64(block), step)
+                    model[block] = step
+                }
+            } catch let error as DeviceError {
+                guard DeviceTesting.isShortOfSpace(error) else { throw error }
+            }
+            if step % 9 == 0 {
+                let value = model[Int(step % 40)]
+                #expect(try DeviceTesting.holds(device, step % 40, value))
+            }
+            guard step % 5 == 0 else { continue }
+            let ticket = try device.commit()
+            states.append(model)
+            try ticket.wait()
+            acknowledged = states.count - 1
+        }
+        try device.close()
     }
 }

@@ -99,10 +99,12 @@ extension SegmentTable {
 
     /// The segment that gives most for its cost in the long run: cold ones are worth emptying while fuller, as what they
     /// give stays free of deaths for long.
-    func worthiestVictim(at now: SequenceNumber) -> UInt32? {
+    ///
+    /// - Parameter limit: fuller ones give too little at any age.
+    func worthiestVictim(at now: SequenceNumber, below limit: Int) -> UInt32? {
         var best: UInt32?
         var most = 0.0
-        for head in victims.heads[..<Victims.classCount] where head != Victims.none {
+        for head in victims.heads[..<Victims.classCount] where head != Victims.none && load(head) < limit {
             let share = Double(load(head)) / Double(segmentBlocks)
             let entry = entries[Int(head)]
             let last = max(entry.lastDeath, entry.lastRecord).rawValue

@@ -21,6 +21,8 @@ extension SecureDevice {
             let victim = try monitor.locked { () throws(DeviceError) -> UInt32? in
                 try checkWritable()
                 guard reusableAfterCommit < highWater, !holdsCleaner else { return nil }
+                // What was moved comes free with a checkpoint, and writers wait for it.
+                guard checkpoint == nil || reusableNow > reserved(.data) else { return nil }
                 return chooseVictim()
             }
             guard let victim else { break }
@@ -51,7 +53,14 @@ extension SecureDevice {
     private func chooseVictim() -> UInt32? {
         let usable = context.geometry.segmentBlocks - 1
         if !map.wantsCheckpoint, let victim = table.pageVictim() { return victim }
-        guard let victim = table.emptiestVictim(), table.load(victim) < usable - usable / 16 else { return nil }
+        let tooFull = usable - usable / 16
+        // When nearly nothing is left, what gives most at once comes first, whatever its age.
+        if options.weighsAge, reusableNow > reserved(.cleaning) + 2,
+            let victim = table.worthiestVictim(at: log.last.sequence, below: tooFull)
+        {
+            return victim
+        }
+        guard let victim = table.emptiestVictim(), table.load(victim) < tooFull else { return nil }
         return victim
     }
 

@@ -51,6 +51,8 @@ public struct DeviceOptions: Sendable {
     /// How far the anchor may lag from now on; `nil`: as the volume says. Stored with the next checkpoint. Time bounds
     /// need ``Maintenance/background``: inline, only calls move the anchor.
     public var anchorPolicy: AnchorPolicy?
+    /// How the cleaner chooses: by age and emptiness, or by emptiness alone.
+    package var weighsAge = true
     /// Make the segment table anew from the map: for repair.
     package var rebuildsSegmentTable = false
     /// Blocks after which the next commit changes the epoch, so that no key seals too much.

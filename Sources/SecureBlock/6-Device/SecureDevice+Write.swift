@@ -99,6 +99,8 @@ extension SecureDevice {
         while maintenance != nil && maintenanceIsDue || isMaintaining {
             try checkWritable()
             monitor.wait()
+            // The rest of what maintenance does is for others to wait for.
+            if reusableNow > reserved(allowance) || checkpoint == nil && isCommitEnough(for: allowance) { return }
         }
     }
 
