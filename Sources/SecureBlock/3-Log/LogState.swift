@@ -63,6 +63,8 @@ struct LogState {
     var isFlushing = false
     /// Segments are short, and a commit would release some.
     var commitWanted = false
+    /// How many checkpoints there had been when data last got a segment.
+    var checkpointsAtDataSegment: UInt64 = 0
     /// The host gave no space when last asked.
     var hostIsFull = false
     /// Counts segments as they are taken; orders places within a stream.

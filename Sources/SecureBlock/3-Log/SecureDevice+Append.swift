@@ -2,45 +2,6 @@
 // held, but for what its name says.
 
 extension SecureDevice {
-    /// How far into the reserve an append may go (I10).
-    enum Allowance {
-        /// Client data: stops while commits and checkpoints can still be made.
-        case data
-        /// The cleaner: goes further, as it gives back more than it takes.
-        case cleaning
-        /// Commits, discards and checkpoints.
-        case metadata
-    }
-
-    /// Segments that stay free for others.
-    func reserved(_ allowance: Allowance) -> Int {
-        if Sabotage.isOn(.noReserve) { return 0 }
-        return switch allowance {
-        case .data: 12 + min(Int(context.geometry.segmentCount) / 128, 8) + checkpointReserve
-        // What opening takes after a crash: two a stream, beside those that the older root still needs.
-        case .cleaning: 6 + checkpointReserve
-        case .metadata: 0
-        }
-    }
-
-    /// Segments that the pages of the running checkpoint and of the next one may fill: what is written here and there
-    /// changes a page with every block.
-    var checkpointReserve: Int {
-        let segmentBlocks = context.geometry.segmentBlocks, record = context.geometry.recordBlocks
-        var pages = map.heldPages + table.dirtyCount + table.frozenCount
-        pages += min(pages, map.interiorCount + table.tree.interiorCount)
-        return pages / (segmentBlocks - (segmentBlocks + record - 1) / record)
-    }
-
-    /// Whether a commit, and the checkpoint that comes with it, are all that `allowance` wants for its next segment.
-    func isCommitEnough(for allowance: Allowance) -> Bool {
-        // The best segment's history is within the policy: no commit makes it older.
-        if allowance != .metadata, log.isHistoryInTheWay { return false }
-        var wanted = reserved(allowance)
-        if allowance != .metadata { wanted -= checkpointReserve }
-        return reusableAfterCommit > wanted
-    }
-
     /// Gives out up to `wanted` slots of the stream's open record.
     func reserve(_ id: StreamID, _ wanted: Int, _ allowance: Allowance) throws(DeviceError)
         -> (record: RecordBuffer, slot: Int, count: Int)
@@ -95,7 +56,7 @@ extension SecureDevice {
     /// Takes a segment into use for `id` (I7): generation, epoch and host space are settled before anything is sealed.
     func takeSegment(_ id: StreamID, _ allowance: Allowance) throws(DeviceError) -> SegmentReference {
         if reusableNow <= lowWater {
-            log.commitWanted = true
+            if isCommitWorthwhile { log.commitWanted = true }
             cleaningIsDue = true
             monitor.signalWork()
         }
@@ -111,6 +72,7 @@ extension SecureDevice {
         let end = table.historyEnd(segment)
         log.isHistoryInTheWay = isKept(end)
         if log.isHistoryInTheWay, allowance != .metadata { throw .noSpace }
+        if allowance == .data { log.checkpointsAtDataSegment = log.counters.checkpoints }
         log.historyHorizon = max(log.historyHorizon, end)
         if entry.state == .neverUsed { entry.generation = table.cutGeneration }
         entry.state = .used
@@ -144,7 +106,7 @@ extension SecureDevice {
     /// - Returns: `false` when the host has none.
     @discardableResult
     func backSegments() throws(DeviceError) -> Bool {
-        while table.reusableBacked <= backedReserve, let segment = table.bestUnbacked() {
+        while table.count(from: .ready, backedOnly: true) <= backedReserve, let segment = table.bestUnbacked() {
             guard try back(segment) else { return false }
         }
         return true
@@ -152,7 +114,8 @@ extension SecureDevice {
 
     /// Whether so few segments have their space that more should get it before a writer must wait for it. Monitor held.
     private var wantsBacking: Bool {
-        !log.hostIsFull && table.reusableBacked <= backedReserve + 4 && table.bestUnbacked() != nil
+        guard !log.hostIsFull, table.bestUnbacked() != nil else { return false }
+        return table.count(from: .ready, backedOnly: true) <= backedReserve + 4
     }
 
     /// Gets space for segments while nobody waits for it, a segment at a time. Call without the monitor.

@@ -3,10 +3,10 @@ extension SegmentTable {
     enum Phase: UInt8 {
         /// Something in it is live, is being read or written, or stands in the way for good.
         case busy
-        /// Waits for the commit that its last death belongs to.
-        case awaitsCommit
-        /// Waits for the roots that need its records or pages to be replaced.
+        /// Waits for the roots that need its records or pages to be replaced, and maybe for a commit too.
         case awaitsRoot
+        /// Waits only for the commit that its last death belongs to.
+        case awaitsCommit
         /// Can be taken.
         case ready
     }
@@ -18,15 +18,14 @@ extension SegmentTable {
         var durable = SequenceNumber(0)
         /// The commit of the older root.
         var olderRoot = SequenceNumber(0)
-        var awaitsCommit = SegmentQueue()
         var awaitsRoot = SegmentQueue()
+        var awaitsCommit = SegmentQueue()
         var readyBacked = SegmentQueue()
         var readyUnbacked = SegmentQueue()
         /// How many segments are in each phase.
         var counts = [0, 0, 0, 0]
-        /// How many of those that are not busy, and of those that are ready, the host has given its space for.
-        var idleBacked = 0
-        var readyBackedCount = 0
+        /// How many of those the host has given its space for.
+        var backedCounts = [0, 0, 0, 0]
     }
 
     /// Whether the segment could be taken once commits and roots have moved on.
@@ -64,13 +63,10 @@ extension SegmentTable {
 
     func isBacked(_ segment: UInt32) -> Bool { volatile[Int(segment)].isBacked }
 
-    /// Segments that can be taken now.
-    var reusable: Int { reuse.counts[Int(Phase.ready.rawValue)] }
-    var reusableBacked: Int { reuse.readyBackedCount }
-    /// Segments that can be taken once everything is committed and both roots are written.
-    var idle: Int { reusable + reuse.counts[Int(Phase.awaitsCommit.rawValue)] + awaitsRoot }
-    var idleBacked: Int { reuse.idleBacked }
-    private var awaitsRoot: Int { reuse.counts[Int(Phase.awaitsRoot.rawValue)] }
+    /// How many segments have come as far as `phase`: all of them can be taken once nothing waits for what it waits for.
+    func count(from phase: Phase, backedOnly: Bool = false) -> Int {
+        (backedOnly ? reuse.backedCounts : reuse.counts)[Int(phase.rawValue)...].reduce(0, +)
+    }
 
     /// The segment to take: a fresh one first, then the one whose history is oldest.
     func best() -> UInt32? {
@@ -90,12 +86,12 @@ extension SegmentTable {
         precondition(durable >= reuse.durable && olderRoot >= reuse.olderRoot, "commits and roots only advance")
         reuse.durable = durable
         reuse.olderRoot = olderRoot
-        while let item = reuse.awaitsCommit.first(isCurrent: isCurrent), item.key <= durable.rawValue {
-            reuse.awaitsCommit.removeFirst()
-            requeue(item.segment)
-        }
         while let item = reuse.awaitsRoot.first(isCurrent: isCurrent), item.key <= olderRoot.rawValue {
             reuse.awaitsRoot.removeFirst()
+            requeue(item.segment)
+        }
+        while let item = reuse.awaitsCommit.first(isCurrent: isCurrent), item.key <= durable.rawValue {
+            reuse.awaitsCommit.removeFirst()
             requeue(item.segment)
         }
         releaseDeferred()
@@ -119,11 +115,11 @@ extension SegmentTable {
     /// The phase that a segment should be in, and its key in that phase's queue.
     func phase(_ entry: SegmentEntry, _ state: Volatile) -> (Phase, key: UInt64) {
         guard isIdle(entry, state) else { return (.busy, 0) }
+        let need = rootNeed(entry, state)
+        if need > reuse.olderRoot, !Sabotage.isOn(.reuseBeforeRoot) { return (.awaitsRoot, need.rawValue) }
         if entry.lastDeath > reuse.durable, !Sabotage.isOn(.reuseBeforeCommit) {
             return (.awaitsCommit, entry.lastDeath.rawValue)
         }
-        let need = rootNeed(entry, state)
-        if need > reuse.olderRoot, !Sabotage.isOn(.reuseBeforeRoot) { return (.awaitsRoot, need.rawValue) }
         let key = entry.state == .neverUsed ? 0 : max(entry.lastDeath, entry.lastRecord).rawValue + 1
         return (.ready, Sabotage.takesYoungest ? .max - key : key)
     }
@@ -132,10 +128,7 @@ extension SegmentTable {
         let state = volatile[Int(segment)]
         guard state.phase != .busy else { return }
         reuse.counts[Int(state.phase.rawValue)] -= 1
-        if state.isQueuedBacked {
-            reuse.idleBacked -= 1
-            if state.phase == .ready { reuse.readyBackedCount -= 1 }
-        }
+        if state.isQueuedBacked { reuse.backedCounts[Int(state.phase.rawValue)] -= 1 }
         volatile[Int(segment)].phase = .busy
         volatile[Int(segment)].stamp &+= 1
     }
@@ -147,10 +140,7 @@ extension SegmentTable {
         volatile[Int(segment)].isQueuedBacked = isBacked
         guard phase != .busy else { return }
         reuse.counts[Int(phase.rawValue)] += 1
-        if isBacked {
-            reuse.idleBacked += 1
-            if phase == .ready { reuse.readyBackedCount += 1 }
-        }
+        if isBacked { reuse.backedCounts[Int(phase.rawValue)] += 1 }
         let item = SegmentQueue.Item(key: key, segment: segment, stamp: volatile[Int(segment)].stamp)
         switch phase {
         case .busy: return
@@ -167,7 +157,7 @@ extension SegmentTable {
 
     func checkReuse() {
         var counts = [0, 0, 0, 0]
-        var backed = 0, readyBacked = 0
+        var backedCounts = counts
         var fresh: [UInt32: UInt32] = [:]
         for queue in [reuse.awaitsCommit, reuse.awaitsRoot, reuse.readyBacked, reuse.readyUnbacked] {
             for item in queue.heap where isCurrent(item) { fresh[item.segment, default: 0] += 1 }
@@ -182,9 +172,8 @@ extension SegmentTable {
             guard phase != .busy else { continue }
             precondition(key == state.queuedKey && state.isBacked == state.isQueuedBacked)
             counts[Int(phase.rawValue)] += 1
-            if state.isBacked { backed += 1 }
-            if state.isBacked, phase == .ready { readyBacked += 1 }
+            if state.isBacked { backedCounts[Int(phase.rawValue)] += 1 }
         }
-        precondition(counts == reuse.counts && backed == reuse.idleBacked && readyBacked == reuse.readyBackedCount)
+        precondition(counts == reuse.counts && backedCounts == reuse.backedCounts)
     }
 }

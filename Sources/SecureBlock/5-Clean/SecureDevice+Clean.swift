@@ -4,11 +4,6 @@
 // it moved is in the map at once, and the old places come free with the client's next commit and the checkpoint after.
 
 extension SecureDevice {
-    /// Fewer reusable segments than this, and cleaning begins.
-    var lowWater: Int { reserved(.data) + 4 + Int(context.geometry.segmentCount) / 256 }
-    /// Cleaning goes on until so many segments are reusable, or would be after a commit.
-    var highWater: Int { lowWater - checkpointReserve + 4 + Int(context.geometry.segmentCount) / 256 }
-
     /// Victims that one pass takes before others get their turn.
     private static let victimsInPass = 8
 
@@ -17,11 +12,12 @@ extension SecureDevice {
     @discardableResult
     func clean() throws(DeviceError) -> Bool {
         var moved = false
+        monitor.locked { isCleaning = true }
         for _ in 0..<Self.victimsInPass {
             let victim = try monitor.locked { () throws(DeviceError) -> UInt32? in
                 try checkWritable()
-                guard reusableAfterCommit < highWater, !holdsCleaner else { return nil }
-                // What was moved comes free with a checkpoint, and writers wait for it.
+                guard reusableAfterCheckpoint < highWater, !holdsCleaner else { return nil }
+                // Writers wait for the checkpoint, which this thread writes.
                 guard checkpoint == nil || reusableNow > reserved(.data) else { return nil }
                 return chooseVictim()
             }
@@ -35,19 +31,13 @@ extension SecureDevice {
             moved = true
         }
         monitor.locked {
-            cleaningIsDue = false
-            if moved || log.hasUncommitted { log.commitWanted = true }
+            isCleaning = false
+            cleaningIsDue = moved && reusableAfterCheckpoint < highWater
+            if isCommitWorthwhile { log.commitWanted = true }
             monitor.broadcast()
         }
         return moved
     }
-
-    /// What would be reusable once everything sealed is committed and both roots are written: while the host is full,
-    /// only segments whose space it has given. Monitor held.
-    var reusableAfterCommit: Int { log.hostIsFull ? table.idleBacked : table.idle }
-
-    /// What could be taken now. Monitor held.
-    var reusableNow: Int { log.hostIsFull ? table.reusableBacked : table.reusable }
 
     /// The segment to clean next, if it is worth it. Monitor held.
     private func chooseVictim() -> UInt32? {
@@ -68,13 +58,14 @@ extension SecureDevice {
     /// ``maintaining(_:)``.
     func evacuate(_ segment: UInt32) throws(DeviceError) {
         // As a reader: should its last live block die meanwhile, the segment is still not taken under our hands.
-        let entry = monitor.locked { () -> SegmentEntry? in
+        let taken = monitor.locked { () -> (entry: SegmentEntry, load: Int)? in
             // Since it was chosen it may have come free and been taken.
             guard table.isVictim(segment) else { return nil }
             table.addReader(segment)
-            return table[segment]
+            return (table[segment], table.load(segment))
         }
-        guard let entry else { return }
+        guard let (entry, load) = taken else { return }
+        let gain = context.geometry.segmentBlocks - load
         defer { monitor.locked { table.removeReader(segment) } }
         let key: SealingKey
         do {
@@ -101,6 +92,7 @@ extension SecureDevice {
                 }
             }
             block += 1 + header.dataBlocks
+            monitor.locked { grantCredit((1 + header.dataBlocks) * gain / context.geometry.segmentBlocks) }
         }
         try monitor.locked { () throws(DeviceError) in
             try closeOpen(.clean)
@@ -112,6 +104,13 @@ extension SecureDevice {
                 if table.noteLeftBehind(segment) >= 3 { table[segment].state = .damaged }
             }
         }
+    }
+
+    /// Lets data take some of what cleaning gives back, and leaves the rest until no segments are short any more.
+    /// Monitor held.
+    private func grantCredit(_ blocks: Int) {
+        cleaningCredit = min(cleaningCredit + blocks * 3 / 4, context.geometry.segmentBlocks)
+        monitor.broadcast()
     }
 
     private func readHeader(

@@ -44,12 +44,9 @@ extension SecureDevice {
     /// that commit: memory is then exactly what replay up to it gives (I2).
     func freezeIfDue(at commit: Root.Commit) {
         guard checkpoint == nil, log.last == commit else { return }
-        let reusable = reusableNow
-        // Under pressure a checkpoint is worth its pages when it lets go of a segment, or of what is kept for it.
-        let frees = reusable <= lowWater && (reusableAfterCommit > reusable || checkpointReserve > 0)
-        let isWanted = log.checkpointWanted || map.wantsCheckpoint
-        guard frees || isWanted || log.blocksSinceCheckpoint >= checkpointIntervalBlocks else { return }
-        freeze(at: commit, fillsBothSlots: reusable <= lowWater || log.bothRootsWanted)
+        let isWanted = log.checkpointWanted || map.wantsCheckpoint || isCheckpointWorthwhile
+        guard isWanted || log.blocksSinceCheckpoint >= checkpointIntervalBlocks else { return }
+        freeze(at: commit, fillsBothSlots: reusableNow <= lowWater || log.bothRootsWanted)
     }
 
     func freeze(at commit: Root.Commit, fillsBothSlots: Bool) {
@@ -113,9 +110,8 @@ extension SecureDevice {
             table.thaw()
             map.thaw()
             if work.geometry != context.geometry { adopt(work.geometry) }
-            let reusable = reusableNow
-            log.commitWanted = reusable <= lowWater && reusableAfterCommit > reusable || map.wantsCheckpoint
-            if reusable <= lowWater { cleaningIsDue = true }
+            log.commitWanted = isCommitWorthwhile || map.wantsCheckpoint
+            if reusableNow <= lowWater { cleaningIsDue = true }
             dropOlderKeys()
             monitor.broadcast()
         }

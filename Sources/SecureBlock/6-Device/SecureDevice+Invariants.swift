@@ -1,7 +1,12 @@
 extension SecureDevice {
     /// Traps when memory contradicts itself: map pages, live counts, queues and lists of segments, streams. For tests, with
-    /// nobody else at work; reads the whole map.
+    /// no client at work; the cleaner rests meanwhile. Reads the whole map.
     public func checkInvariants() throws(DeviceError) {
+        let cleans = monitor.locked { mode == .readWrite && latch == nil && !isClosed }
+        if cleans { try maintaining { () throws(DeviceError) in try checkMemory() } } else { try checkMemory() }
+    }
+
+    private func checkMemory() throws(DeviceError) {
         let counts = UnsafeMutableBufferPointer<UInt32>.allocate(capacity: table.count)
         counts.initialize(repeating: 0)
         defer { counts.deallocate() }

@@ -154,7 +154,10 @@ extension SecureDevice {
         monitor.signalWork()
         monitor.unlock()
         thread?.join()
-        monitor.locked { maintenance = nil }
+        monitor.locked {
+            maintenance = nil
+            monitor.broadcast()
+        }
 
         var failure: DeviceError?
         if mode == .readWrite {

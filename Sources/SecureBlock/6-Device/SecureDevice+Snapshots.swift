@@ -80,7 +80,7 @@ extension SecureDevice {
             do throws(DeviceError) { try checkWritable() } catch { throw .device(error) }
             guard !log.retention.snapshots.contains(where: { $0.name == name }) else { throw .nameTaken(name) }
             guard log.retention.snapshots.count < Self.maximumSnapshots else { throw .tooMany }
-            guard reusableAfterCommit > reserved(.data) + 2 else { throw .noSpace }
+            guard reusableAfterCheckpoint > reserved(.data) + 2 else { throw .noSpace }
         }
     }
 

@@ -67,12 +67,18 @@ extension SecureDevice {
                 try makeMapRoom()
                 continue
             }
+            if allowance == .data, isPaced {
+                monitor.wait()
+                continue
+            }
             do {
                 if !log.discards.isEmpty {
                     try withBarrier { () throws(DeviceError) in try sealDiscards(allowance) }
                     continue
                 }
-                return try reserve(.user, wanted, allowance)
+                let slots = try reserve(.user, wanted, allowance)
+                cleaningCredit = max(cleaningCredit - slots.count, 0)
+                return slots
             } catch DeviceError.noSpace {
                 try makeRoom(attempts, allowance)
                 attempts += 1
@@ -80,12 +86,19 @@ extension SecureDevice {
         }
     }
 
+    /// While segments are short, data takes no more than the cleaner gives back: many short waits, not one long one in the
+    /// end. Monitor held.
+    private var isPaced: Bool {
+        guard cleaningCredit <= 0, reusableAfterCommit <= lowWater else { return false }
+        return isCleaning || maintenance != nil && !maintenanceStops && cleaningIsDue
+    }
+
     /// After a failed ``takeSegment(_:_:)``: first waits for what maintenance is doing, then has the cleaner try, then
     /// says what would help. Call with the monitor held; it is released meanwhile.
     private func makeRoom(_ attempt: Int, _ allowance: Allowance) throws(DeviceError) {
         guard attempt < 2 else {
             log.commitWanted = true
-            throw isCommitEnough(for: allowance) ? .commitRequired : .noSpace
+            throw doesCommitHelp(allowance) ? .commitRequired : .noSpace
         }
         if attempt == 1 {
             // Where a commit is all that is missing, nothing need be moved.

@@ -39,6 +39,10 @@ public final class SecureDevice: BlockDevice, @unchecked Sendable {
     var maintenanceStops = false
     /// Segments are short: the cleaner should look for some.
     var cleaningIsDue = false
+    /// The cleaner is at work.
+    var isCleaning = false
+    /// Blocks that data may take until the cleaner has given back more, while segments are short.
+    var cleaningCredit = 0
     /// Few segments have their space on the host: more should get it ahead.
     var backingIsDue = false
     /// Something is sealed under an older volume key, and the last checkpoint is done.
