@@ -131,7 +131,7 @@ let package = Package(
             name: "CommandTests",
             dependencies: [
                 "CommandSupport", "Inspection", "SecureBlock", "EncFS", "VFS", "SimHost", "FUSEFront", "CLinux",
-                "VolumeControl",
+                "VolumeControl", "Imaging",
             ],
             swiftSettings: strict),
         .testTarget(

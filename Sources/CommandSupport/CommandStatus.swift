@@ -70,6 +70,7 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
     case wrongRootHash = 70
     case rootHashRequired = 71
     case notAnImage = 72
+    case sourceUnreadable = 73
 
     /// A word for scripts and documents: `wrong-credential`.
     public var name: String {
@@ -134,6 +135,7 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
         case .wrongRootHash: "the image has another root hash than the one given"
         case .rootHashRequired: "an image is mounted by its root hash, and none was given"
         case .notAnImage: "the file is not a Casemate image"
+        case .sourceUnreadable: "what is to be put into an image cannot be read, or not be put there"
         case .usage: "the command line is wrong; nothing was done"
         }
     }

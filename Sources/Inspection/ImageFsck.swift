@@ -11,10 +11,13 @@ extension Fsck {
         for warning in ImageSummary.exposure(of: image) {
             report.add(.init(.image, .note, "\(warning) [unpinned]"))
         }
-        var findings: [ImageFinding] = []
+        var isDamaged = false
         let verified: UInt64
         do throws(DeviceError) {
-            verified = try image.check(isWanted: isWanted, progress: progress) { findings.append($0) }
+            verified = try image.check(isWanted: isWanted, progress: progress) {
+                isDamaged = true
+                report.add(.init($0))
+            }
         } catch {
             verified = 0
             report.add(.init(.image, .error, "\(error)"))
@@ -22,8 +25,7 @@ extension Fsck {
         guard isWanted() else { throw Cancelled() }
         report.add(.init(.image, "root hash \(image.rootHash)"))
         report.add(.init(.data, "\(verified) of \(image.logicalBlockCount) blocks verified"))
-        for finding in findings { report.add(.init(finding)) }
-        checkFileSystem(WatchedDevice(image, isWanted: isWanted), seeksDamage: !findings.isEmpty, &report)
+        checkFileSystem(WatchedDevice(image, isWanted: isWanted), seeksDamage: isDamaged, &report)
         guard isWanted() else { throw Cancelled() }
         return report
     }

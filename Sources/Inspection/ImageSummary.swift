@@ -29,7 +29,8 @@ public struct ImageSummary: Sendable {
     private var rows: [(name: String, value: String)] {
         [
             ("image", "read-only, in clear, version 1, SHA-256"),
-            ("root hash", "\(rootHash)\(isPinned ? ", as given" : ", as found")"),
+            ("root hash", "\(rootHash)"),
+            ("compared", isPinned ? "with the root hash that was given" : "WITH NONE"),
             ("holds", "\(blocks) blocks, \(ByteCount(bytes: blocks * UInt64(blockBytes)))"),
             ("on the host", "\(imageBytes) bytes"),
             (

@@ -80,7 +80,7 @@ struct ImageBuildCommand: ParsableCommand {
         do throws(VFSError) {
             return try HostFS(root: directory, readOnly: true)
         } catch {
-            throw CommandFailure(.fileMissing, "the directory cannot be read: \(error.errno)", at: directory)
+            throw CommandFailure(.sourceUnreadable, "the directory cannot be read: \(error.errno)", at: directory)
         }
     }
 
@@ -128,14 +128,14 @@ struct ImageBuildCommand: ParsableCommand {
     private func failure(_ error: ImageBuildError) -> CommandFailure {
         switch error {
         case .source(let path, let cause):
-            CommandFailure(.fileMissing, "cannot be read: \(cause)", at: directory + path)
+            CommandFailure(.sourceUnreadable, "cannot be read: \(cause)", at: directory + path)
         case .changed(let path):
             CommandFailure(
-                .fileMissing, "changed while it was read", at: directory + path,
+                .sourceUnreadable, "changed while it was read", at: directory + path,
                 advice: "Build again when nobody writes there.")
-        case .tooDeep(let path): CommandFailure(.fileMissing, "lies too deep", at: directory + path)
+        case .tooDeep(let path): CommandFailure(.sourceUnreadable, "lies too deep", at: directory + path)
         case .unsuitable(let path, let cause):
-            CommandFailure(.fileMissing, "cannot be put into an image: \(cause)", at: directory + path)
+            CommandFailure(.sourceUnreadable, "cannot be put into an image: \(cause)", at: directory + path)
         case .scratch(let error): CommandFailure(error, volume: image)
         case .fileSystem(let what):
             CommandFailure(.internal, "the filesystem could not be made: \(what)", at: image)

@@ -18,7 +18,8 @@ struct Program {
             try command.run()
         } catch let failure as CommandFailure {
             Terminal.note("casemate: \(failure)")
-            exit(arguments.first == "fsck" ? FsckStatus.operationalError.rawValue : failure.status.rawValue)
+            let status: FsckStatus = failure.status == .usage ? .usage : .operationalError
+            exit(arguments.first == "fsck" ? status.rawValue : failure.status.rawValue)
         } catch let status as ExitCode {
             exit(status.rawValue)
         } catch {

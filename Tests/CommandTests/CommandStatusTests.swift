@@ -31,7 +31,7 @@ import Testing
         (.daemonLost, 58, "daemon-lost"), (.commandBusy, 59, "command-busy"),
         (.commandRefused, 63, "command-refused"), (.usage, 64, "usage"),
         (.wrongRootHash, 70, "wrong-root-hash"), (.rootHashRequired, 71, "root-hash-required"),
-        (.notAnImage, 72, "not-an-image"),
+        (.notAnImage, 72, "not-an-image"), (.sourceUnreadable, 73, "source-unreadable"),
     ]
 
     @Test func numbersAndNamesAreStable() {

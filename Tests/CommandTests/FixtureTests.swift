@@ -1,5 +1,6 @@
 import EncFS
 import Foundation
+import Imaging
 import Inspection
 import SecureBlock
 import Testing
@@ -53,19 +54,39 @@ import VFS
             // For writing: a version that can only read what an earlier one wrote has broken it.
             let device = try SecureDevice.open(host, credential: credential, anchor: anchor)
             let files = try EncFS(mounting: device, EncFS.MountOptions())
-            let expected = try String(
-                contentsOf: Self.folder.appendingPathComponent("contents.tsv"), encoding: .utf8)
-            let found = try listing(files).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-            #expect(found == expected.split(separator: "\n").map(String.init))
-            let numbers = (1...20_000).map { "\($0)\n" }.joined()
-            #expect(try content(files, "folder/numbers", from: 0, 200_000) == Array(numbers.utf8))
-            #expect(try content(files, "inline", from: 0, 100) == Array("tiny".utf8))
-            #expect(try content(files, "sparse", from: 6_442_450_940, 100) == [0] + Array("end".utf8))
-            let inline = try node(files, "inline")
-            #expect(try files.extendedAttribute(Array("user.colour".utf8), of: inline) == Array("blue".utf8))
+            try expectContents(files)
             try files.close()
             try device.close()
         }
+    }
+
+    /// An image opens by the root hash that it was made with, and building its tree again, as it is in it, makes it again.
+    @Test func theImageHoldsWhatItHeld() throws {
+        let path = Self.folder.appendingPathComponent("tree.image").path
+        let text = try String(contentsOf: Self.folder.appendingPathComponent("tree.root"), encoding: .utf8)
+        let root = try #require(TreeHash(String(text.dropLast())))
+        let host = try FileBlockHost.open(path: path, FileHostOptions(readOnly: true))
+        defer { host.close() }
+        let image = try ImageDevice.open(host, root: .pinned(root))
+        let report = try Fsck().check(image: image)
+        #expect(!report.hasErrors, "\(report.text(volume: path))")
+        let files = try EncFS(mounting: image, EncFS.MountOptions())
+        try expectContents(files)
+        let again = try ImageBuild.run(
+            files, on: MemoryBlockHost(), scratch: MemoryBlockHost(), ImageBuild.Options())
+        #expect(again.rootHash == root)
+    }
+
+    private func expectContents(_ files: EncFS) throws {
+        let expected = try String(contentsOf: Self.folder.appendingPathComponent("contents.tsv"), encoding: .utf8)
+        let found = try listing(files).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        #expect(found == expected.split(separator: "\n").map(String.init))
+        let numbers = (1...20_000).map { "\($0)\n" }.joined()
+        #expect(try content(files, "folder/numbers", from: 0, 200_000) == Array(numbers.utf8))
+        #expect(try content(files, "inline", from: 0, 100) == Array("tiny".utf8))
+        #expect(try content(files, "sparse", from: 6_442_450_940, 100) == [0] + Array("end".utf8))
+        let inline = try node(files, "inline")
+        #expect(try files.extendedAttribute(Array("user.colour".utf8), of: inline) == Array("blue".utf8))
     }
 
     @Test(arguments: names) func itsPastCanBeSeen(_ name: String) throws {

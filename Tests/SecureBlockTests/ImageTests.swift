@@ -68,6 +68,21 @@ import Testing
         #expect(image.checkInvariants())
     }
 
+    /// A tree of small files reads as many small reads, each behind the last.
+    @Test func smallReadsInARowTakeTheNextOnesAlong() throws {
+        let subject = try ImageSubject(blockCount: 400) { $0 % 9 == 0 }
+        let host = CountingHost(subject.host)
+        let image = try ImageDevice.open(host, root: .pinned(subject.root))
+        for block in 0..<400 { #expect(try image.contents(block) == subject.blocks[block]) }
+        let inARow = host.reads
+        #expect(inARow < 30, "\(inARow) host reads")
+        for index in 0..<400 {
+            let block = index * 171 % 400
+            #expect(try image.contents(block) == subject.blocks[block])
+        }
+        #expect(host.reads - inARow <= 400)
+    }
+
     @Test func nothingIsWritten() throws {
         let image = try ImageSubject(blockCount: 3).open()
         #expect(image.isReadOnly && !image.commitWanted)
@@ -133,5 +148,15 @@ import Testing
                 #expect(throws: ImageError.self) { try ImageDevice.open(host, root: .asFound) }
             }
         }
+    }
+}
+
+private final class CountingHost: ForwardingHost, @unchecked Sendable {
+    // SAFETY: used from one thread.
+    var reads = 0
+
+    override func read(_ batch: [HostRead]) throws(HostError) {
+        reads += batch.count
+        try host.read(batch)
     }
 }

@@ -55,11 +55,44 @@ extension ImageDevice {
             }
         }
         do throws(HostError) {
-            try host.read(parts) { arrived($0) }
+            try fetch(parts) { arrived($0) }
         } catch {
             throw .unreadable(LogicalBlock(blocks.lowerBound), .host(error))
         }
         if let failure { throw failure.error }
+    }
+
+    /// Fills the parts; a small read that goes on where others ended takes a window of the blocks behind it along.
+    private func fetch(_ parts: [HostRead], each isFull: (Int) -> Void) throws(HostError) {
+        guard parts.count == 1, let part = parts.first,
+            part.buffer.count <= ReadAhead.smallBlocks * blockBytes
+        else { return try host.read(parts, each: isFull) }
+        let first = PhysicalBlock(part.offset / UInt64(blockBytes))
+        var isHere = readAhead.copy(first, Self.generation, into: part.buffer)
+        if !isHere, readWindow(from: first, count: part.buffer.count / blockBytes) {
+            isHere = readAhead.copy(first, Self.generation, into: part.buffer)
+        }
+        if !isHere { try host.read(at: part.offset, into: part.buffer) }
+        isFull(0)
+    }
+
+    /// An image is written once.
+    private static let generation = Generation(1)
+
+    /// - Returns: whether there is a new window; one that the host does not give is no failure of this read.
+    private func readWindow(from first: PhysicalBlock, count: Int) -> Bool {
+        let end = layout.offset(layout.blockCount) / UInt64(blockBytes)
+        let window = Int(min(UInt64(ReadAhead.windowBlocks), end - first.rawValue))
+        guard readAhead.follow(first, count: count, window: window) else { return false }
+        let buffer = readAhead.takeBuffer()
+        do throws(HostError) {
+            try host.read(at: first.rawValue * UInt64(blockBytes), into: buffer.slice(0, window * blockBytes))
+        } catch {
+            readAhead.giveBack(buffer)
+            return false
+        }
+        readAhead.insert(first, count: window, Self.generation, buffer)
+        return true
     }
 
     /// - Parameter block: for whose sake.

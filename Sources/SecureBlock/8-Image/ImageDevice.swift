@@ -40,6 +40,7 @@ public final class ImageDevice: BlockDevice {
     let layout: ImageLayout
     let top: TreeHash
     let cache: HashPageCache
+    let readAhead = ReadAhead()
 
     /// Opens the image on `host`, which stays the caller's to close. The header is looked into only after its hash was found to be the one asked for.
     /// - Throws: ``ImageError``.
