@@ -21,6 +21,7 @@ let package = Package(
     name: "casemate",
     products: [
         .library(name: "SecureBlock", targets: ["SecureBlock"]),
+        .library(name: "TPM", targets: ["TPM"]),
         .library(name: "EncFS", targets: ["EncFS"]),
         .library(name: "BlockFS", targets: ["BlockFS"]),
         .library(name: "LibOSCore", targets: ["LibOSCore", "VFS", "MemFS", "HostFS", "UnionFS"]),
@@ -41,12 +42,14 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CLibURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
         .systemLibrary(name: "CFUSE", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
+        .systemLibrary(name: "CTSS", pkgConfig: "tss2-esys", providers: [.apt(["libtss2-dev"])]),
         .target(name: "CLinux"),
 
         // The trusted block device and its hostile double.
         .target(
             name: "SecureBlock", dependencies: ["COpenSSL", "CLibURing", "CLinux"],
             swiftSettings: strict + sabotage + fuzzed),
+        .target(name: "TPM", dependencies: ["SecureBlock", "COpenSSL", "CTSS"], swiftSettings: strict),
         .target(name: "SimHost", dependencies: ["SecureBlock", "CLinux"], swiftSettings: strict),
 
         .target(name: "Simulation", dependencies: ["SecureBlock", "SimHost"], swiftSettings: strict),
@@ -81,7 +84,7 @@ let package = Package(
         .target(
             name: "CommandSupport",
             dependencies: [
-                "SecureBlock", "EncFS", "VFS", "FUSEFront", "CLinux",
+                "SecureBlock", "TPM", "EncFS", "VFS", "FUSEFront", "CLinux",
                 .product(name: "SystemPackage", package: "swift-system"),
             ], swiftSettings: strict),
         .target(
@@ -94,14 +97,14 @@ let package = Package(
             name: "fuse-debug",
             dependencies: [
                 "FUSEFront", "LibOSCore", "EncFS", "BlockFS", "MemFS", "HostFS", "UnionFS", "SecureBlock",
-                "CommandSupport", "CLinux", "VolumeControl",
+                "TPM", "CommandSupport", "CLinux", "VolumeControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .executableTarget(
             name: "casemate",
             dependencies: [
-                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "Inspection", "Imaging",
+                "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "TPM", "Inspection", "Imaging",
                 "CommandSupport", "CLinux", "VolumeControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -112,6 +115,9 @@ let package = Package(
 
         .testTarget(
             name: "SecureBlockTests", dependencies: ["SecureBlock", "SimHost", "CLinux"], swiftSettings: strict),
+        .target(name: "SoftwareTPM", path: "Tests/SoftwareTPM", swiftSettings: strict),
+        .testTarget(
+            name: "TPMTests", dependencies: ["TPM", "SecureBlock", "SimHost", "SoftwareTPM"], swiftSettings: strict),
         .testTarget(
             name: "EncFSTests", dependencies: ["EncFS", "SimHost", "FileSimulation", "VFS"], swiftSettings: strict),
         .testTarget(
@@ -131,7 +137,7 @@ let package = Package(
             name: "CommandTests",
             dependencies: [
                 "CommandSupport", "Inspection", "SecureBlock", "EncFS", "VFS", "SimHost", "FUSEFront", "CLinux",
-                "VolumeControl", "Imaging",
+                "VolumeControl", "Imaging", "TPM", "SoftwareTPM",
             ],
             swiftSettings: strict),
         .testTarget(

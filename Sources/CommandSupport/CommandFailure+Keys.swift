@@ -30,6 +30,11 @@ extension CommandFailure {
             self.init(
                 .keySlotRefused, "parts of the volume are still sealed under too many older keys", at: volume,
                 advice: "Let them be sealed again first; casemate info shows how far that is.")
+        case .anchor(let error):
+            self.init(
+                .anchorUnavailable, "the volume has its new key, but the anchor did not take it: \(error)",
+                at: volume,
+                advice: "Nothing is lost: the next time the volume is opened for writing, it is tried again.")
         case .device(let error): self.init(error, volume: volume)
         case .host(let error): self.init(error, volume: volume)
         case .crypto(let what): self.init(.cryptoFailed, what, at: volume)

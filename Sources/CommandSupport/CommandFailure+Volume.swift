@@ -57,7 +57,7 @@ extension CommandFailure {
                 "ROLLBACK: the volume stands at commit \(volume.rawValue), the anchor at commit \(anchor.rawValue)",
                 at: path,
                 advice: "An older copy was put back, or acknowledged writes were lost. Find the newer volume; "
-                    + "if you put this copy here yourself and accept the loss, use a new anchor.")
+                    + "if you put this copy here yourself and accept the loss: --adopt-anchor with a new anchor.")
         case .fork(let anchor, let volume):
             self.init(
                 .fork,
@@ -67,15 +67,23 @@ extension CommandFailure {
         case .anchorUnavailable(let reason):
             self.init(
                 .anchorUnavailable, "the anchor cannot be used: \(reason)", at: path,
-                advice: "Make the anchor's storage available; without it nobody can tell an old copy.")
+                advice:
+                    "Make the anchor's storage available; without it nobody can tell an old copy. If it is lost for "
+                    + "good: --adopt-anchor takes a new one in its place.")
         case .anchorOfAnotherVolume:
             self.init(
                 .anchorOfAnotherVolume, "the anchor belongs to another volume", at: path,
                 advice: "Check --anchor: each volume has its own.")
+        case .anchorRefused(let reason):
+            self.init(
+                .anchorOfAnotherVolume, "the anchor does not answer to this volume's key: \(reason)", at: path,
+                advice: "It is another volume's, or this is a copy from before the volume's key was changed.")
         case .anchorRequired:
             self.init(
                 .anchorRequired, "this volume has an anchor, and none was given", at: path,
-                advice: "Give it: --anchor file:PATH.")
+                advice:
+                    "Give it: --anchor file:PATH or tpm:INDEX. If it is lost for good: --adopt-anchor with a new one."
+            )
         case .ambiguousChain(let sequence):
             self.init(
                 .metadataDamaged, "two records claim to be number \(sequence.rawValue) of the log", at: path,

@@ -14,6 +14,7 @@ struct CreateCommand: ParsableCommand {
 
               casemate create secrets.volume --size 2G
               casemate create secrets.volume --size 100G --anchor file:/media/stick/secrets.anchor
+              casemate create secrets.volume --size 100G --anchor tpm:0x01800100
 
             A forgotten passphrase cannot be recovered by anybody.
             """)
@@ -76,7 +77,7 @@ struct CreateCommand: ParsableCommand {
             options.sparePerMille = spare * 10
             options.history = keepHistory
             if let cipher { options.cipher = cipher }
-            options.anchorPolicy = secrets.anchorWindow ?? .everyCommit
+            options.anchorPolicy = secrets.anchorWindow
             try access.create(
                 on: host, options, credential, scrypt: cost.scrypt(for: [credential]),
                 owner: isPlain ? nil : (getuid(), getgid()))
@@ -93,6 +94,12 @@ struct CreateCommand: ParsableCommand {
         if secrets.anchor == nil {
             Terminal.note(
                 "casemate: no anchor: an older copy of the whole file will not be noticed (see --anchor in --help)")
+        } else if secrets.anchorWindow == nil, let window = secrets.anchor?.anchor?.preferredPolicy,
+            !window.isEveryCommit
+        {
+            Terminal.note(
+                "casemate: the anchor is \(window) (see --anchor-window): as much can be undone unnoticed after a crash"
+            )
         }
     }
 }

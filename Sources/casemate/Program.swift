@@ -2,12 +2,14 @@ import ArgumentParser
 import CommandSupport
 import FUSEFront
 import Glibc
+import TPM
 
 @main
 struct Program {
     static func main() {
         // Before anything else: a crash must not print or dump memory that will hold keys.
         ProcessHardening.apply()
+        TPMLibrary.silence()
         // Whoever starts us may have signals blocked; Control-C and kill(1) have to work all the same.
         var none = sigset_t()
         sigemptyset(&none)
@@ -49,7 +51,8 @@ struct Casemate: ParsableCommand {
               casemate mount secrets.volume ~/secrets
               casemate unmount ~/secrets
 
-            With --anchor file:PATH on other storage (a USB stick, another disk) an older copy of the volume is refused too.
+            With --anchor file:PATH on other storage (a USB stick, another disk) or --anchor tpm:0xINDEX an older copy of the \
+            volume is refused too.
             Every failure class has its own exit status: casemate exit-codes.
             """,
         version: Version.text,

@@ -19,22 +19,36 @@ struct SecretArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Where the volume's last commit is remembered, on other storage than the volume: file:PATH, or none.",
-            valueName: "anchor"))
+            """
+            Where the volume's last commit is remembered, out of reach of who has the volume: file:PATH on other storage, \
+            tpm:0xINDEX for an NV index of this machine's TPM 2.0 (such as tpm:0x01800100), or none.
+            """, valueName: "anchor"))
     var anchor: AnchorSource?
+
+    @Flag(
+        name: .customLong("adopt-anchor"),
+        help: """
+            Take the unused anchor that is given in the place of the one that the volume had: where that one is lost, or an \
+            older copy of the volume is to be used all the same. This once, freshness is not checked.
+            """)
+    var adoptsAnchor = false
 
     @Option(
         name: .customLong("anchor-window"),
         help: ArgumentHelp(
             """
             How far the anchor may lag behind what was synced: every (not at all), a time such as 500ms or 2s, a number of \
-            commits, or both with a comma between. What it lags by, the host can undo unnoticed. create remembers it.
+            commits, or both with a comma between. What it lags by, the host can undo unnoticed. create remembers it; \
+            unless told otherwise, every for a file and 600s for a TPM, whose memory wears out.
             """, valueName: "window"))
     var anchorWindow: AnchorPolicy?
 
     func validate() throws {
         if passphraseFile != nil, keyFile != nil {
             throw ValidationError("Give --passphrase-file or --key-file, not both.")
+        }
+        if adoptsAnchor, anchor == nil || anchor == AnchorSource.none {
+            throw ValidationError("--adopt-anchor goes with --anchor file:PATH or tpm:0xINDEX.")
         }
     }
 

@@ -12,6 +12,8 @@ struct VolumeAccess {
     let source: CredentialSource
     /// `none` was said, or nothing (`nil`): a volume that has an anchor then opens only in the first case.
     let anchorSource: AnchorSource?
+    /// Take an unused anchor in the place of the one that the volume had.
+    let adoptsAnchor: Bool
     /// How far the anchor may lag; `nil`: as the volume says.
     let anchorWindow: AnchorPolicy?
 
@@ -19,6 +21,7 @@ struct VolumeAccess {
         self.path = path
         source = secrets.source()
         anchorSource = secrets.anchor
+        adoptsAnchor = secrets.adoptsAnchor
         anchorWindow = secrets.anchorWindow
     }
 
@@ -35,16 +38,11 @@ struct VolumeAccess {
         return try source.read(volume: path) { Terminal.note("casemate: warning: \($0)") }
     }
 
-    func anchor() -> (any Anchor)? {
-        switch anchorSource {
-        case .file(let path): FileAnchor(path: path)
-        case .none?, nil: nil
-        }
-    }
+    func anchor() -> (any Anchor)? { anchorSource?.anchor }
 
     var deviceOptions: DeviceOptions {
         var options = DeviceOptions()
-        options.acceptsMissingAnchor = anchorSource == AnchorSource.none
+        options.acceptsMissingAnchor = anchorSource == AnchorSource.none || adoptsAnchor
         options.anchorPolicy = anchorWindow
         return options
     }

@@ -199,10 +199,9 @@ final class Assembly {
             let credential = try settings.credential(path)
             var options = DeviceOptions()
             options.acceptsMissingAnchor = settings.anchor == AnchorSource.none
-            var anchor: FileAnchor?
-            if case .file(let path) = settings.anchor { anchor = FileAnchor(path: path) }
             let device = try SecureDevice.open(
-                host, credential: credential, anchor: anchor, mode: settings.readOnly ? .readOnly : .readWrite,
+                host, credential: credential, anchor: settings.anchor?.anchor,
+                mode: settings.readOnly ? .readOnly : .readWrite,
                 options: options)
             return (device, host)
         } catch {

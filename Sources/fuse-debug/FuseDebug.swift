@@ -119,7 +119,9 @@ struct FuseDebug: ParsableCommand {
             throw ValidationError("Give --passphrase-file or --key-file, not both.")
         }
         if let anchor {
-            guard AnchorSource(anchor) != nil else { throw ValidationError("--anchor is file:PATH or none.") }
+            guard AnchorSource(anchor) != nil else {
+                throw ValidationError("--anchor is file:PATH, tpm:0xINDEX or none.")
+            }
             guard volumes.count <= 1 else { throw ValidationError("--anchor goes with one volume only.") }
         }
         let paths = mounts.map(\.path)

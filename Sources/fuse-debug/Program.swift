@@ -1,9 +1,11 @@
 import FUSEFront
+import TPM
 
 @main
 struct Program {
     static func main() {
         ProcessHardening.apply()
+        TPMLibrary.silence()
         FuseDebug.main()
     }
 }

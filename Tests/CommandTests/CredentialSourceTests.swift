@@ -85,13 +85,16 @@ import Testing
 
     @Test(arguments: [
         ("none", AnchorSource.none), ("file:/a/b", .file(path: "/a/b")), ("file:x:y", .file(path: "x:y")),
+        ("tpm:0x1800100", .tpm(index: 0x0180_0100)),
     ])
     func anchorsAreNamed(_ text: String, _ source: AnchorSource) {
         #expect(AnchorSource(text) == source)
         #expect(source.description == text)
     }
 
-    @Test(arguments: ["", "file:", "file", "tpm:", "NONE", "/a/b"])
+    @Test(arguments: [
+        "", "file:", "file", "tpm:", "tpm:0x", "tpm:0x81000001", "tpm:1800100", "tpm:0x0180010000", "NONE", "/a/b",
+    ])
     func otherAnchorsAreRefused(_ text: String) {
         #expect(AnchorSource(text) == nil)
     }

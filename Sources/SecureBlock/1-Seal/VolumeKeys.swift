@@ -34,6 +34,17 @@ package final class VolumeKeys: Sendable {
         return try KeyDerivation.hkdf(key: key, salt: volume.bytes, info: Array("casemate superblock".utf8))
     }
 
+    /// What an anchor may know the holder of the volume by, from the present volume key and from the older ones that are
+    /// held, newest first.
+    package func anchorKeys() throws(SealError) -> [SecretBytes] {
+        let held = state.withLock { [$0.present] + $0.older.reversed().map(\.key) }
+        var keys: [SecretBytes] = []
+        for key in held {
+            keys.append(try KeyDerivation.hkdf(key: key, salt: volume.bytes, info: Array("casemate anchor".utf8)))
+        }
+        return keys
+    }
+
     /// A key slot that `credential` opens, as it is stored.
     package func slot(_ number: Int, for credential: Credential, scrypt: ScryptCost) throws(SealError) -> [UInt8] {
         let key = state.withLock { $0.present }

@@ -37,6 +37,8 @@ struct LogState {
     var anchored: Root.Commit?
     /// How far the anchor may lag, and how far it does.
     var anchorPolicy = AnchorPolicy.everyCommit
+    /// Whether the anchor asks for no older volume key's; they may go.
+    var isAnchorSettled = true
     var exposure = AnchorExposure()
     /// A new volume key that waits for the client's next commit.
     var rotation: PreparedRotation?

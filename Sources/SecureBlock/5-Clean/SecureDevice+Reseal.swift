@@ -121,7 +121,7 @@ extension SecureDevice {
     /// Lets go of older volume keys that nothing needs: no segment, no page, no snapshot, and no history that is asked
     /// for. History that is there by the way ends where the present key begins. Monitor held.
     func dropOlderKeys() {
-        guard !log.olderKeys.isEmpty else { return }
+        guard !log.olderKeys.isEmpty, log.isAnchorSettled else { return }
         let old = context.epochs.indices(before: context.keys.version)
         let isFree = !(0..<context.geometry.segmentCount).contains {
             isNeeded($0) && old.contains(table[$0].epochIndex)

@@ -11,8 +11,8 @@ public struct VolumeOptions: Sendable {
     public var history = HistoryPolicy.none
     /// How everything on the volume is sealed, for its whole life.
     public var cipher: CipherSuite = .aes256GCM
-    /// How far the anchor may lag; a writer's options may say otherwise.
-    public var anchorPolicy = AnchorPolicy.everyCommit
+    /// How far the anchor may lag; a writer's options may say otherwise. `nil`: as the anchor prefers.
+    public var anchorPolicy: AnchorPolicy?
     public init(logicalBytes: UInt64) { self.logicalBytes = logicalBytes }
 }
 
@@ -44,11 +44,12 @@ public struct DeviceOptions: Sendable {
     public var mapCacheBytes = 64 << 20
     /// Log bytes between two checkpoints; `nil`: 64 MiB, or a sixteenth of a volume smaller than 1 GiB.
     public var checkpointIntervalBytes: Int?
-    /// Open a volume that was used with an anchor although none is given: freshness is then not checked.
+    /// Open a volume that was used with an anchor although none is given, or an unused one, which is taken up: freshness is
+    /// then not checked.
     public var acceptsMissingAnchor = false
     /// Milliseconds since the epoch, for commit times.
     public var clock: @Sendable () -> UInt64 = systemMilliseconds
-    /// How far the anchor may lag from now on; `nil`: as the volume says. Stored with the next checkpoint. Time bounds
+    /// How far the anchor may lag from now on; `nil`: as the volume says, or as an anchor that it takes up now prefers. Stored with the next checkpoint. Time bounds
     /// need ``Maintenance/background``: inline, only calls move the anchor.
     public var anchorPolicy: AnchorPolicy?
     /// How the cleaner chooses: by age and emptiness, or by emptiness alone.

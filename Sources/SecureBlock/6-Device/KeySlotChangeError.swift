@@ -13,6 +13,8 @@ public enum KeySlotChangeError: Error, Hashable, Sendable {
     case otherSlots([Int])
     /// Parts of the volume are still sealed under too many older keys.
     case tooManyKeys
+    /// The volume has its new key, and the anchor still asks for the old one, which is kept until it does not.
+    case anchor(AnchorError)
     case device(DeviceError)
     case host(HostError)
     case crypto(String)

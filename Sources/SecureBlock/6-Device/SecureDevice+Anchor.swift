@@ -43,6 +43,24 @@ extension SecureDevice {
         try confirm(log.acknowledged)
     }
 
+    /// Has the anchor ask for the present volume key alone, once all roots are under it. Until then the older ones are kept.
+    func settleAnchor() throws(AnchorError) {
+        let isSettled = monitor.locked {
+            while log.isFlushing { monitor.wait() }
+            if !log.isAnchorSettled { log.isFlushing = true }
+            return log.isAnchorSettled
+        }
+        guard !isSettled else { return }
+        var failure: AnchorError?
+        do throws(AnchorError) { try anchor?.settle() } catch { failure = error }
+        monitor.locked {
+            log.isAnchorSettled = failure == nil
+            log.isFlushing = false
+            monitor.broadcast()
+        }
+        if let failure { throw failure }
+    }
+
     /// Milliseconds until the policy wants the anchor moved, `nil` where it does not. Monitor held.
     var anchorDelayMilliseconds: UInt64? {
         guard log.exposure.commits > 0, log.anchorPolicy.milliseconds > 0, latch == nil else { return nil }

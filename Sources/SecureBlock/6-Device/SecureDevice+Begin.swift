@@ -52,6 +52,7 @@ extension SecureDevice {
             log.olderKeys = state.olderKeys
             log.epochPages = state.epochPages
             log.anchorPolicy = options.anchorPolicy ?? state.anchorPolicy
+            log.isAnchorSettled = anchor?.asksForKey != true
             var facts = facts
             facts.recoveredFrom = state.end
             let device = SecureDevice(

@@ -55,7 +55,8 @@ extension SecureDevice {
                 roots: [(0, SequenceNumber(0)), (0, SequenceNumber(0))],
                 rootCopy: nil, historyHorizon: SequenceNumber(0),
                 sparePerMille: UInt32(options.sparePerMille), logBlocks: 0, anchored: nil,
-                anchorPolicy: options.anchorPolicy)
+                anchorPolicy: options.anchorPolicy ?? anchor?.preferredPolicy ?? .everyCommit)
+            anchor?.use(try keys.anchorKeys())
             state.retention.policy = options.history
             _ = try begin(context, state, mode: .readWrite, options: deviceOptions, anchor: anchor, facts: facts)
             // The superblocks come last: before them, this is no volume.
@@ -122,11 +123,9 @@ extension SecureDevice {
     }
 
     private static func checkUnused(_ anchor: any Anchor) throws(VolumeError) {
-        do throws(AnchorError) {
-            guard try anchor.load() == nil else {
-                throw .unavailable("\(anchor) is in use by another volume")
-            }
-        } catch { throw .anchorUnavailable("\(error)") }
+        let found: AnchorValue?
+        do throws(AnchorError) { found = try anchor.load() } catch { throw VolumeError(error) }
+        guard found == nil else { throw .anchorUnavailable("\(anchor) is in use by another volume") }
     }
 
     static func keySlotDigest(_ bytes: [UInt8]) throws(SealError) -> Tag {

@@ -102,6 +102,11 @@ extension SecureDevice {
         if let rotation = log.rotation {
             context.keys.replace(by: rotation.volumeKey)
             log.olderKeys = rotation.olderKeys
+            log.isAnchorSettled = anchor?.asksForKey != true
+            do throws(SealError) { anchor?.use(try context.keys.anchorKeys()) } catch {
+                setLatch("deriving the anchor's key: \(error)")
+                throw .latched("deriving the anchor's key: \(error)")
+            }
         }
         log.epochsChanged = true
         log.recoveredFrom = log.last

@@ -68,7 +68,8 @@ extension SecureDevice {
             // was recovered is what it last confirmed: so it is, unless a crash came between the flush and the anchor.
             anchored: anchor == nil && newest.anchored != nil
                 ? forward.end : anchored.map { Root.Commit(sequence: $0.sequence, tag: $0.tag) },
-            anchorPolicy: newest.anchorPolicy, keySince: newest.keySince, olderKeys: newest.olderKeys,
+            anchorPolicy: anchored == nil ? anchor?.preferredPolicy ?? newest.anchorPolicy : newest.anchorPolicy,
+            keySince: newest.keySince, olderKeys: newest.olderKeys,
             epochPages: newest.epochPages,
             cutSegments: forward.cut.map(\.position.segment))
         // The key is at hand that only a writer needs: a damaged copy is whole again from here on. Both roots are written
@@ -79,6 +80,7 @@ extension SecureDevice {
         if !facts.staleSuperblocks.isEmpty || facts.keySlots.contains(where: { $0.state == .unbound }) {
             try device.finishRotation(superblocks: facts.staleSuperblocks)
         }
+        do throws(AnchorError) { try device.settleAnchor() } catch { throw VolumeError(error) }
         do { try device.startMaintenance() } catch { throw .host(error) }
         return device
     }
@@ -94,8 +96,11 @@ extension SecureDevice {
             else { throw .anchorRequired }
             return nil
         }
+        do throws(SealError) { anchor.use(try unlocked.context.keys.anchorKeys()) } catch {
+            throw .crypto("\(error)")
+        }
         let value: AnchorValue?
-        do { value = try anchor.load() } catch { throw .anchorUnavailable("\(error)") }
+        do throws(AnchorError) { value = try anchor.load() } catch { throw VolumeError(error) }
         guard let value else {
             guard unlocked.newest.anchored == nil || options.acceptsMissingAnchor else {
                 throw .anchorUnavailable("\(anchor) is empty, but the volume was anchored")

@@ -46,6 +46,7 @@ extension SecureDevice {
             if case .host(let error) = error { throw .host(error) }
             throw .crypto("\(error)")
         }
+        do throws(AnchorError) { try settleAnchor() } catch { throw .anchor(error) }
         return used
     }
 

@@ -33,6 +33,9 @@ public enum VolumeError: Error, Hashable, Sendable {
     case anchorUnavailable(String)
     /// The anchor belongs to another volume.
     case anchorOfAnotherVolume
+    /// The anchor does not answer to this volume's key: it is another volume's, or this is a copy from before the key was
+    /// changed. The text says where.
+    case anchorRefused(String)
     /// The volume was used with an anchor before and is opened without one.
     case anchorRequired
     /// Two records claim the same place in the chain.
@@ -54,4 +57,15 @@ public enum VolumeError: Error, Hashable, Sendable {
     /// The operating system refused random bytes or memory, or the crypto library failed.
     case crypto(String)
     case device(DeviceError)
+}
+
+extension VolumeError {
+    /// An anchor that could not be read.
+    init(_ error: AnchorError) {
+        if case .refused(let reason) = error {
+            self = .anchorRefused(reason)
+        } else {
+            self = .anchorUnavailable("\(error)")
+        }
+    }
 }

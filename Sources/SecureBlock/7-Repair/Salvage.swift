@@ -95,8 +95,9 @@ public struct Salvage {
 
     private func load(_ anchor: (any Anchor)?, _ source: SalvageSource) throws(VolumeError) -> AnchorValue? {
         guard let anchor else { return nil }
+        do throws(SealError) { anchor.use(try source.keys.anchorKeys()) } catch { throw .crypto("\(error)") }
         let value: AnchorValue?
-        do { value = try anchor.load() } catch { throw .anchorUnavailable("\(error)") }
+        do throws(AnchorError) { value = try anchor.load() } catch { throw VolumeError(error) }
         if let value, value.volume != source.keys.volume { throw .anchorOfAnotherVolume }
         return value
     }

@@ -153,8 +153,11 @@ public struct VolumeCheck {
             }
             return nil
         }
+        do throws(SealError) { anchor.use(try unlocked.context.keys.anchorKeys()) } catch {
+            throw .crypto("\(error)")
+        }
         let value: AnchorValue?
-        do { value = try anchor.load() } catch { throw .anchorUnavailable("\(error)") }
+        do throws(AnchorError) { value = try anchor.load() } catch { throw VolumeError(error) }
         if let value, value.volume != unlocked.context.superblock.volume { throw .anchorOfAnotherVolume }
         return value
     }
