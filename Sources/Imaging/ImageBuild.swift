@@ -67,10 +67,18 @@ public enum ImageBuild {
         _ source: any FileSystem, on host: any BlockHost, scratch: any BlockHost, _ options: Options,
         progress: Progress = { _, _ in }
     ) throws(ImageBuildError) -> Summary {
-        let survey = try TreeSurvey(SourceTree(source))
         // Twice the room each time it was too little, so that the size is the same on every machine.
-        for nodeFactor: UInt64 in [3, 6, 12, 24] {
-            let device = ScratchDevice(scratch, blocks: survey.blockCount(nodeFactor: nodeFactor))
+        try run(source, on: host, scratch: scratch, options, nodeHalves: [3, 6, 12, 24], progress: progress)
+    }
+
+    /// - Parameter nodeHalves: guesses to try, one after the other.
+    static func run(
+        _ source: any FileSystem, on host: any BlockHost, scratch: any BlockHost, _ options: Options,
+        nodeHalves: [UInt64], progress: Progress = { _, _ in }
+    ) throws(ImageBuildError) -> Summary {
+        let survey = try TreeSurvey(SourceTree(source))
+        for nodeHalves in nodeHalves {
+            let device = ScratchDevice(scratch, blocks: survey.blockCount(nodeHalves: nodeHalves))
             let tree = SourceTree(source)
             do throws(ImageBuildError) {
                 try fill(device, tree, options, names: survey.files + survey.directories, progress)

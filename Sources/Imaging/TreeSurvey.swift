@@ -23,12 +23,12 @@ struct TreeSurvey: TreeVisitor {
     }
 
     /// Blocks of a filesystem for it.
-    /// - Parameter nodeFactor: what nodes take for each byte in them: they are rarely full.
-    func blockCount(nodeFactor: UInt64) -> UInt64 {
-        let nodeBlocks = (treeBytes * nodeFactor / UInt64(blockBytes) + 64) / 4 * 4
+    /// - Parameter nodeHalves: what nodes take for two bytes that were counted: they are rarely full.
+    func blockCount(nodeHalves: UInt64) -> UInt64 {
+        let nodeBlocks = (treeBytes * nodeHalves / 2 / UInt64(blockBytes) + 64) / 4 * 4
         let used = dataBlocks + nodeBlocks
         // The reserve, the bitmaps, and room for extents to find their places.
-        let blocks = used + used / 32 + 512
+        let blocks = used + used / 64 + 384
         return (blocks + ImageBuild.roundingBlocks - 1) / ImageBuild.roundingBlocks * ImageBuild.roundingBlocks
     }
 

@@ -26,7 +26,8 @@ struct ImageBuildCommand: ParsableCommand {
 
             The same tree makes the same image, wherever and whenever: names, contents, permissions, owners, modification times, \
             links, attributes and access control lists count, and nothing else. Where SOURCE_DATE_EPOCH is set (seconds since 1970), later \
-            times become that one. Sockets are left out; labels of the machine, such as security.selinux, too.
+            times become that one. Sockets are left out; labels of the machine, such as security.selinux, too. Attributes in the trusted \
+            namespace only root sees.
             """)
 
     @Argument(help: "The directory.", completion: .directory)

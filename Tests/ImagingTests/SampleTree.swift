@@ -140,7 +140,9 @@ final class TemporaryDirectory {
     let path: String
 
     init() throws {
-        path = FileManager.default.temporaryDirectory.appendingPathComponent("casemate-\(UUID().uuidString)").path
+        // On a disk: `/tmp` may be memory, and without extended attributes.
+        let parent = ProcessInfo.processInfo.environment["CASEMATE_TEST_DIRECTORY"] ?? "/var/tmp"
+        path = parent + "/casemate-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 
