@@ -39,6 +39,7 @@ enum {
 };
 
 enum {
+    casemate_tss_trial = TPM2_SE_TRIAL,
     casemate_tss_hmac = TPM2_SE_HMAC,
     casemate_tss_policy = TPM2_SE_POLICY,
 };
@@ -56,6 +57,13 @@ enum {
      * secret has full entropy, so wrong ones are no reason to lock anything. */
     casemate_tss_nv_attributes = TPMA_NV_AUTHREAD | TPMA_NV_AUTHWRITE | TPMA_NV_NO_DA,
     casemate_tss_nv_written = TPMA_NV_WRITTEN,
+};
+
+enum {
+    casemate_tss_fixed = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT,
+    casemate_tss_user_with_auth = TPMA_OBJECT_USERWITHAUTH,
+    casemate_tss_no_da = TPMA_OBJECT_NODA,
+    casemate_tss_registers = 24,
 };
 
 /* What parameters are encrypted with in sessions: every TPM 2.0 has it. */
@@ -81,6 +89,51 @@ static inline TPM2B_PUBLIC casemate_tss_storage_key(void) {
     area->parameters.eccDetail.curveID = TPM2_ECC_NIST_P256;
     area->parameters.eccDetail.kdf.scheme = TPM2_ALG_NULL;
     return key;
+}
+
+/* A sealed secret; `policy` and `unique` have 32 bytes where they are not NULL. */
+static inline TPM2B_PUBLIC casemate_tss_sealed(uint32_t attributes, const uint8_t *policy, const uint8_t *unique) {
+    TPM2B_PUBLIC object;
+    memset(&object, 0, sizeof object);
+    TPMT_PUBLIC *area = &object.publicArea;
+    area->type = TPM2_ALG_KEYEDHASH;
+    area->nameAlg = TPM2_ALG_SHA256;
+    area->objectAttributes = attributes;
+    area->parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL;
+    if (policy) {
+        area->authPolicy.size = TPM2_SHA256_DIGEST_SIZE;
+        memcpy(area->authPolicy.buffer, policy, TPM2_SHA256_DIGEST_SIZE);
+    }
+    if (unique) {
+        area->unique.keyedHash.size = TPM2_SHA256_DIGEST_SIZE;
+        memcpy(area->unique.keyedHash.buffer, unique, TPM2_SHA256_DIGEST_SIZE);
+    }
+    return object;
+}
+
+/* Whether the TPM made what was asked for; then its identity goes to `unique`, which has 32 bytes. */
+static inline int casemate_tss_is_sealed(const TPM2B_PUBLIC *made, const TPM2B_PUBLIC *asked, uint8_t *unique) {
+    const TPMT_PUBLIC *area = &made->publicArea, *wanted = &asked->publicArea;
+    if (area->type != wanted->type || area->nameAlg != wanted->nameAlg ||
+        area->objectAttributes != wanted->objectAttributes || area->authPolicy.size != wanted->authPolicy.size ||
+        memcmp(area->authPolicy.buffer, wanted->authPolicy.buffer, wanted->authPolicy.size) != 0 ||
+        area->parameters.keyedHashDetail.scheme.scheme != TPM2_ALG_NULL ||
+        area->unique.keyedHash.size != TPM2_SHA256_DIGEST_SIZE)
+        return 0;
+    memcpy(unique, area->unique.keyedHash.buffer, TPM2_SHA256_DIGEST_SIZE);
+    return 1;
+}
+
+/* The platform registers of the mask, of their SHA-256 bank. */
+static inline TPML_PCR_SELECTION casemate_tss_selection(uint32_t mask) {
+    TPML_PCR_SELECTION selection;
+    memset(&selection, 0, sizeof selection);
+    selection.count = 1;
+    selection.pcrSelections[0].hash = TPM2_ALG_SHA256;
+    selection.pcrSelections[0].sizeofSelect = 3;
+    for (int index = 0; index < 3; index++)
+        selection.pcrSelections[0].pcrSelect[index] = (uint8_t)(mask >> (8 * index));
+    return selection;
 }
 
 static inline TPM2B_NV_PUBLIC casemate_tss_nv_index(uint32_t index, uint32_t attributes, const uint8_t *policy,

@@ -43,10 +43,11 @@ extension CommandFailure {
                 "damaged key slot \(slots.map(String.init).joined(separator: ", ")): "
                     + "no passphrase or key file can open it",
                 at: path, advice: "Use another key slot (another kind of key), or restore a copy of the volume.")
+        case .sealer(let slot, let error): self.init(error, slot: slot, volume: path)
         case .noKeySlot:
             self.init(
                 .noKeySlot, "no key slot for this kind of key", at: path,
-                advice: "It was made for the other kind: try --key-file, or a passphrase.")
+                advice: "It was made for another kind: try a passphrase, --key-file or --tpm.")
         case .rootsDamaged:
             self.init(
                 .metadataDamaged, "neither root verifies", at: path,

@@ -25,6 +25,9 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
     case credentialUnusable = 23
     case cryptoFailed = 24
     case keySlotRefused = 25
+    case tpmUnavailable = 26
+    case tpmRefused = 27
+    case tpmLockedOut = 28
 
     // Freshness.
     case rollback = 30
@@ -103,6 +106,9 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
         case .credentialUnusable: "the passphrase or key file could not be read or used"
         case .cryptoFailed: "the crypto library or the system's random numbers failed"
         case .keySlotRefused: "the key slot cannot be added or removed; the message says why"
+        case .tpmUnavailable: "the TPM that keeps the key cannot be used"
+        case .tpmRefused: "the TPM does not give the key: it is another TPM, or the machine's state is another"
+        case .tpmLockedOut: "the TPM takes no PIN for a while, as too many wrong ones were given"
         case .rollback: "the anchor names a later commit: an older copy of the volume was put back"
         case .fork: "the anchor names a commit of another branch of this volume's history"
         case .anchorUnavailable: "the anchor cannot be read or written"

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 public import SecureBlock
 import SystemPackage
+import TPM
 
 /// Where a command gets the secret that opens a volume. Never the secret itself: that is in no argument or variable.
 public enum CredentialSource: Hashable, Sendable {
@@ -11,6 +12,16 @@ public enum CredentialSource: Hashable, Sendable {
     case passphraseFile(String)
     /// A file of exactly ``Credential/keyFileBytes`` bytes.
     case keyFile(String)
+    /// What a TPM keeps; for a new slot also the platform registers that it is sealed to.
+    case tpm(PIN, registers: [Int])
+
+    /// What goes with a TPM.
+    public enum PIN: Hashable, Sendable {
+        case none
+        case prompt(twice: Bool)
+        /// The file's content without one trailing newline; `-` is standard input.
+        case file(String)
+    }
 
     /// Reads the secret.
     /// - Parameters:
@@ -19,12 +30,9 @@ public enum CredentialSource: Hashable, Sendable {
     /// - Throws: a failure with status ``CommandStatus/credentialUnusable``.
     public func read(volume: String, warn: (String) -> Void = { _ in }) throws(CommandFailure) -> Credential {
         switch self {
-        case .prompt(let twice): try Self.ask(volume: volume, twice: twice)
-        case .passphraseFile("-"): try Self.passphrase(from: STDIN_FILENO, path: "standard input")
-        case .passphraseFile(let path):
-            try Self.withFile(path, warn) { descriptor throws(CommandFailure) in
-                try Self.passphrase(from: descriptor, path: path)
-            }
+        case .prompt(let twice): try .passphrase(Self.ask("passphrase", volume: volume, twice: twice))
+        case .tpm(let pin, let registers): try Self.sealer(pin, registers, volume, warn)
+        case .passphraseFile(let path): try .passphrase(Self.line("passphrase", path, warn))
         case .keyFile(let path):
             try Self.withFile(path, warn) { descriptor throws(CommandFailure) in
                 try Self.key(from: descriptor, path: path)
@@ -32,16 +40,32 @@ public enum CredentialSource: Hashable, Sendable {
         }
     }
 
-    private static func ask(volume: String, twice: Bool) throws(CommandFailure) -> Credential {
+    private static func sealer(
+        _ pin: PIN, _ registers: [Int], _ volume: String, _ warn: (String) -> Void
+    ) throws(CommandFailure) -> Credential {
+        let secret: SecretBytes? =
+            switch pin {
+            case .none: nil
+            case .prompt(let twice): try ask("PIN", volume: volume, twice: twice)
+            case .file(let path): try line("PIN", path, warn)
+            }
+        guard let sealer = TPMSealer(at: .fromEnvironment, pin: secret, registers: registers) else {
+            throw CommandFailure(.usage, "platform registers have numbers from 0 to 23")
+        }
+        return .sealer(sealer)
+    }
+
+    private static func ask(_ what: String, volume: String, twice: Bool) throws(CommandFailure) -> SecretBytes {
         do {
             let prompt = try PassphrasePrompt()
-            let first = try prompt.ask(twice ? "New passphrase for \(volume): " : "Passphrase for \(volume): ")
+            let name = what == "PIN" ? what : "Passphrase"
+            let first = try prompt.ask(twice ? "New \(what) for \(volume): " : "\(name) for \(volume): ")
             guard !first.isEmpty else { throw PassphrasePrompt.Failure.empty }
             if twice {
                 let second = try prompt.ask("The same again: ")
                 guard first.equals(second) else { throw PassphrasePrompt.Failure.different }
             }
-            return try .passphrase(first.secret())
+            return try first.secret()
         } catch let failure as PassphrasePrompt.Failure {
             throw CommandFailure(.credentialUnusable, failure.words, advice: failure.advice)
         } catch let failure as CommandFailure {
@@ -51,11 +75,23 @@ public enum CredentialSource: Hashable, Sendable {
         }
     }
 
-    private static func passphrase(from descriptor: Int32, path: String) throws(CommandFailure) -> Credential {
+    /// The content of a file without one trailing newline.
+    private static func line(
+        _ what: String, _ path: String, _ warn: (String) -> Void
+    ) throws(CommandFailure) -> SecretBytes {
+        if path == "-" { return try line(what, from: STDIN_FILENO, path: "standard input") }
+        return try withFile(path, warn) { descriptor throws(CommandFailure) in
+            try line(what, from: descriptor, path: path)
+        }
+    }
+
+    private static func line(
+        _ what: String, from descriptor: Int32, path: String
+    ) throws(CommandFailure) -> SecretBytes {
         var input = try content(of: descriptor, path: path)
         if input.last == UInt8(ascii: "\n") { input.removeLast() }
-        guard !input.isEmpty else { throw CommandFailure(.credentialUnusable, "the passphrase is empty", at: path) }
-        return try .passphrase(input.secret())
+        guard !input.isEmpty else { throw CommandFailure(.credentialUnusable, "the \(what) is empty", at: path) }
+        return try input.secret()
     }
 
     private static func key(from descriptor: Int32, path: String) throws(CommandFailure) -> Credential {

@@ -196,6 +196,7 @@ extension KeySlotStatus.State {
         case .empty: "empty"
         case .passphrase: "passphrase"
         case .keyFile: "key file"
+        case .sealed: "TPM"
         case .unbound: "not in use, left by an interrupted change"
         case .damaged: "DAMAGED"
         }

@@ -8,7 +8,7 @@ struct KeysCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys", abstract: "List, add, remove or change what opens a volume, or its key itself.",
         discussion: """
-            A volume has eight key slots. Each holds the volume's key, wrapped under a passphrase or a key file; any one of them \
+            A volume has eight key slots. Each holds the volume's key, wrapped under a passphrase, a key file or a secret of this machine's TPM; any one of them \
             opens the volume. VOLUME may also be the directory where it is mounted; who changes slots then gives a secret that \
             opens the volume all the same.
 
@@ -67,16 +67,49 @@ struct NewSecretArguments: ParsableArguments {
         help: ArgumentHelp("Use a file of exactly 32 random bytes as the new secret.", valueName: "path"))
     var keyFile: String?
 
+    @Flag(
+        name: .customLong("new-tpm"),
+        help:
+            "Seal the new slot's secret in this machine's TPM 2.0: with it, the volume opens without a passphrase.")
+    var tpm = false
+
+    @Flag(name: .customLong("new-tpm-pin"), help: "As --new-tpm, with a PIN whose wrong guesses the TPM limits.")
+    var asksPIN = false
+
+    @Option(
+        name: .customLong("new-tpm-pin-file"),
+        help: ArgumentHelp("As --new-tpm-pin, but read the PIN from PATH.", valueName: "path"))
+    var pinFile: String?
+
+    @Option(
+        name: .customLong("new-tpm-pcrs"),
+        help: ArgumentHelp(
+            """
+            As --new-tpm, and only while these platform registers (SHA-256 bank) are as they are now, such as 0,2,7. They change \
+            with firmware, boot loader and kernel: have another key slot.
+            """, valueName: "numbers"))
+    var registers: RegisterList?
+
+    private var usesTPM: Bool { tpm || asksPIN || pinFile != nil || registers != nil }
+
     func validate() throws {
-        if passphraseFile != nil, keyFile != nil {
-            throw ValidationError("Give --new-passphrase-file or --new-key-file, not both.")
+        guard [passphraseFile != nil, keyFile != nil, usesTPM].count(where: { $0 }) <= 1 else {
+            throw ValidationError("Give one of --new-passphrase-file, --new-key-file and --new-tpm.")
         }
+        if asksPIN, pinFile != nil { throw ValidationError("Give --new-tpm-pin or --new-tpm-pin-file, not both.") }
     }
 
     func credential(volume: String) throws(CommandFailure) -> Credential {
         let source: CredentialSource =
-            if let passphraseFile { .passphraseFile(passphraseFile) } else if let keyFile { .keyFile(keyFile) } else
-            {
+            if let passphraseFile {
+                .passphraseFile(passphraseFile)
+            } else if let keyFile {
+                .keyFile(keyFile)
+            } else if usesTPM {
+                .tpm(
+                    pinFile.map { .file($0) } ?? (asksPIN ? .prompt(twice: true) : .none),
+                    registers: registers?.numbers ?? [])
+            } else {
                 .prompt(twice: true)
             }
         return try source.read(volume: volume) { Terminal.note("casemate: warning: \($0)") }
@@ -104,7 +137,7 @@ struct KeysList: ParsableCommand {
 
 struct KeysAdd: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "add", abstract: "Let another passphrase or key file open the volume too.")
+        commandName: "add", abstract: "Let another passphrase, key file or TPM open the volume too.")
 
     @OptionGroup var arguments: KeysArguments
     @OptionGroup var new: NewSecretArguments
@@ -140,7 +173,7 @@ struct KeysRemove: ParsableCommand {
 
 struct KeysChange: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "change", abstract: "Replace the passphrase or key file that is given by a new one.")
+        commandName: "change", abstract: "Replace the passphrase, key file or TPM that is given by a new one.")
 
     @OptionGroup var arguments: KeysArguments
     @OptionGroup var new: NewSecretArguments

@@ -28,6 +28,12 @@ struct KeysRotate: ParsableCommand {
         help: ArgumentHelp("Another key file that is to open the volume.", valueName: "path"))
     var keyFiles: [String] = []
 
+    @Flag(
+        name: .customLong("also-tpm"),
+        help:
+            "This machine's TPM too is to open the volume, without PIN and registers; others are added afterwards.")
+    var alsoTPM = false
+
     @Flag(name: .customLong("drop-others"), help: "Empty the key slots whose secrets are not given.")
     var dropsOthers = false
 
@@ -78,6 +84,7 @@ struct KeysRotate: ParsableCommand {
         var given = [try access.credential()]
         let others =
             passphraseFiles.map(CredentialSource.passphraseFile) + keyFiles.map(CredentialSource.keyFile)
+            + (alsoTPM ? [.tpm(.none, registers: [])] : [])
         for source in others {
             given.append(try source.read(volume: volume) { Terminal.note("casemate: warning: \($0)") })
         }

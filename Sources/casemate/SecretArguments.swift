@@ -17,6 +17,11 @@ struct SecretArguments: ParsableArguments {
         help: ArgumentHelp("Use a file of exactly 32 random bytes instead of a passphrase.", valueName: "path"))
     var keyFile: String?
 
+    @Flag(help: "Use the key slot that this machine's TPM 2.0 opens, instead of a passphrase.")
+    var tpm = false
+
+    @OptionGroup var pin: PINArguments
+
     @Option(
         help: ArgumentHelp(
             """
@@ -44,18 +49,59 @@ struct SecretArguments: ParsableArguments {
     var anchorWindow: AnchorPolicy?
 
     func validate() throws {
-        if passphraseFile != nil, keyFile != nil {
-            throw ValidationError("Give --passphrase-file or --key-file, not both.")
+        guard [passphraseFile != nil, keyFile != nil, usesTPM].count(where: { $0 }) <= 1 else {
+            throw ValidationError("Give one of --passphrase-file, --key-file and --tpm.")
         }
         if adoptsAnchor, anchor == nil || anchor == AnchorSource.none {
             throw ValidationError("--adopt-anchor goes with --anchor file:PATH or tpm:0xINDEX.")
         }
     }
 
+    private var usesTPM: Bool { tpm || pin.isGiven }
+
     func source(twice: Bool = false) -> CredentialSource {
         if let passphraseFile { return .passphraseFile(passphraseFile) }
         if let keyFile { return .keyFile(keyFile) }
+        if usesTPM { return .tpm(pin.pin(twice: twice), registers: []) }
         return .prompt(twice: twice)
+    }
+}
+
+/// The PIN that a TPM's key slot may ask for.
+struct PINArguments: ParsableArguments {
+    @Flag(name: .customLong("tpm-pin"), help: "As --tpm, for a slot with a PIN: ask for it.")
+    var asks = false
+
+    @Option(
+        name: .customLong("tpm-pin-file"),
+        help: ArgumentHelp(
+            "As --tpm-pin, but read it from PATH; one newline at its end does not count. '-' is standard input.",
+            valueName: "path"))
+    var file: String?
+
+    func validate() throws {
+        if asks, file != nil { throw ValidationError("Give --tpm-pin or --tpm-pin-file, not both.") }
+    }
+
+    var isGiven: Bool { asks || file != nil }
+
+    func pin(twice: Bool) -> CredentialSource.PIN {
+        if let file { return .file(file) }
+        return asks ? .prompt(twice: twice) : .none
+    }
+}
+
+/// Numbers of platform registers, as `0,2,7`.
+struct RegisterList: ExpressibleByArgument, Hashable {
+    let numbers: [Int]
+
+    init?(argument: String) {
+        var numbers: [Int] = []
+        for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let number = Int(part), (0...23).contains(number), !numbers.contains(number) else { return nil }
+            numbers.append(number)
+        }
+        self.numbers = numbers
     }
 }
 

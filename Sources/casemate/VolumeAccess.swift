@@ -35,6 +35,9 @@ struct VolumeAccess {
     func credential(twice: Bool = false) throws(CommandFailure) -> Credential {
         var source = source
         if twice, case .prompt = source { source = .prompt(twice: true) }
+        if twice, case .tpm(.prompt, let registers) = source {
+            source = .tpm(.prompt(twice: true), registers: registers)
+        }
         return try source.read(volume: path) { Terminal.note("casemate: warning: \($0)") }
     }
 

@@ -85,9 +85,17 @@ struct FuseDebug: ParsableCommand {
         help: ArgumentHelp("Use a file of exactly 32 random bytes instead of a passphrase.", valueName: "path"))
     var keyFile: String?
 
+    @Flag(help: "Use the key slot that this machine's TPM 2.0 opens.")
+    var tpm = false
+
+    @Option(
+        name: .customLong("tpm-pin-file"),
+        help: ArgumentHelp("Read the PIN of that slot from a file; '-' is standard input.", valueName: "path"))
+    var tpmPINFile: String?
+
     @Option(
         help: ArgumentHelp(
-            "Where the volume's last commit is remembered: file:PATH, or none. With one volume only.",
+            "Where the volume's last commit is remembered: file:PATH, tpm:0xINDEX, or none. With one volume only.",
             valueName: "anchor"))
     var anchor: String?
 
@@ -115,9 +123,10 @@ struct FuseDebug: ParsableCommand {
             throw ValidationError("Give at least one --mount, or --block.")
         }
         guard mounts.isEmpty || block == nil else { throw ValidationError("Give --mount or --block, not both.") }
-        if passphraseFile != nil, keyFile != nil {
-            throw ValidationError("Give --passphrase-file or --key-file, not both.")
+        guard [passphraseFile != nil, keyFile != nil, tpm].count(where: { $0 }) <= 1 else {
+            throw ValidationError("Give one of --passphrase-file, --key-file and --tpm.")
         }
+        if tpmPINFile != nil, !tpm { throw ValidationError("--tpm-pin-file goes with --tpm.") }
         if let anchor {
             guard AnchorSource(anchor) != nil else {
                 throw ValidationError("--anchor is file:PATH, tpm:0xINDEX or none.")
@@ -199,6 +208,7 @@ struct FuseDebug: ParsableCommand {
         var source = CredentialSource.prompt(twice: false)
         if let passphraseFile { source = .passphraseFile(passphraseFile) }
         if let keyFile { source = .keyFile(keyFile) }
+        if tpm { source = .tpm(tpmPINFile.map { .file($0) } ?? .none, registers: []) }
         return try source.read(volume: volume) { Terminal.note("fuse-debug: warning: \($0)") }
     }
 

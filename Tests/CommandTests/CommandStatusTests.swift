@@ -15,6 +15,8 @@ import Testing
         (.wrongCredential, 20, "wrong-credential"), (.keySlotDamaged, 21, "key-slot-damaged"),
         (.noKeySlot, 22, "no-key-slot"), (.credentialUnusable, 23, "credential-unusable"),
         (.cryptoFailed, 24, "crypto-failed"), (.keySlotRefused, 25, "key-slot-refused"),
+        (.tpmUnavailable, 26, "tpm-unavailable"), (.tpmRefused, 27, "tpm-refused"),
+        (.tpmLockedOut, 28, "tpm-locked-out"),
         (.noSuchSnapshot, 60, "no-such-snapshot"), (.snapshotRefused, 61, "snapshot-refused"),
         (.resizeRefused, 62, "resize-refused"),
         (.rollback, 30, "rollback"), (.fork, 31, "fork"),

@@ -14,13 +14,15 @@ struct Mounted {
 
     /// Mounts `volume` below its folder, in the background as users do, and runs `body`.
     static func with<Result>(
-        _ volume: VolumeFile, _ options: [String] = [], _ body: (Mounted) throws -> Result
+        _ volume: VolumeFile, _ options: [String] = [], credential: [String]? = nil,
+        environment: [String: String] = [:], _ body: (Mounted) throws -> Result
     ) throws -> Result {
         let point = volume.folder.appendingPathComponent("mnt")
         try FileManager.default.createDirectory(at: point, withIntermediateDirectories: true)
         let run = try ProgramRun.run(
             ProgramRun.casemate,
-            ["mount", volume.path, point.path] + volume.credential() + ["--log", volume.log.path] + options)
+            ["mount", volume.path, point.path] + (credential ?? volume.credential()) + ["--log", volume.log.path]
+                + options, environment: environment)
         try #require(run.status == 0, "\(run.text)")
         let number = run.output.firstMatch(of: /process ([0-9]+)/)?.1
         let process = try #require(number.flatMap { pid_t($0) }, "\(run.output)")

@@ -15,7 +15,10 @@ struct VolumeFile {
     enum Kind { case key, passphrase }
 
     /// 64 KiB segments keep it small; a key file keeps it fast (no scrypt).
-    init(in folder: URL, _ kind: Kind = .key, size: String = "8M", anchored: Bool = false) throws {
+    init(
+        in folder: URL, _ kind: Kind = .key, size: String = "8M", anchored: Bool = false,
+        options: [String] = [], environment: [String: String] = [:]
+    ) throws {
         self.folder = folder
         try Data((0..<32).map { UInt8($0) }).write(to: folder.appendingPathComponent("key"))
         try Data("\(Self.passphraseText)\n".utf8).write(to: folder.appendingPathComponent("passphrase"))
@@ -23,9 +26,9 @@ struct VolumeFile {
             try FileManager.default.setAttributes(
                 [.posixPermissions: 0o600], ofItemAtPath: folder.appendingPathComponent(name).path)
         }
-        var arguments = ["create", path, "--size", size, "--segment-size", "64K"] + credential(kind)
+        var arguments = ["create", path, "--size", size, "--segment-size", "64K"] + credential(kind) + options
         if anchored { arguments += ["--anchor", anchor] }
-        let made = try ProgramRun.run(ProgramRun.casemate, arguments)
+        let made = try ProgramRun.run(ProgramRun.casemate, arguments, environment: environment)
         try #require(made.status == 0, "\(made.text)")
     }
 

@@ -42,8 +42,60 @@ import Testing
         return bytes
     }
 
-    @Test func bothKindsOpen() throws {
-        for (slot, credential) in [passphrase, keyFile].enumerated() {
+    /// A device that gives its secret whatever it is shown: what the host changes must be noticed without it.
+    private final class CarelessSealer: KeySealer {
+        private let secret = Monitor<SecretBytes?>(nil)
+
+        func seal(_ secret: SecretBytes) throws(KeySealerError) -> [UInt8] {
+            self.secret.withLock { $0 = secret }
+            return [UInt8](repeating: 0xA5, count: 200)
+        }
+
+        func unseal(_ sealed: [UInt8]) throws(KeySealerError) -> SecretBytes {
+            guard let secret = secret.withLock({ $0 }) else { throw .foreign("never sealed") }
+            return secret
+        }
+    }
+
+    @Test func sealedBytesAreBound() throws {
+        let sealer = Credential.sealer(CarelessSealer())
+        let bytes = try wrapped(sealer)
+        #expect(bytes[12] == 3 && bytes[140] == 200 && bytes[141] == 0)
+        #expect(bytes[142..<342].allSatisfy { $0 == 0xA5 } && bytes[342..<4064].allSatisfy { $0 == 0 })
+        for index in 0..<4064 {
+            var changed = bytes
+            changed[index] ^= 1 << UInt8(index % 8)
+            let forged = try refinished(changed)
+            do throws(KeySlotError) {
+                let slot = try parse(forged)
+                #expect(try slot.unwrap(sealer, volume: slot.volume) == nil, "byte \(index)")
+            } catch {
+                if case .seal = error { Issue.record("byte \(index): \(error)") }
+            }
+        }
+        for count in [0, 1025, 3921, 3922, 3923, 0x7FFF, 0xFFFF] {
+            var changed = bytes
+            (changed[140], changed[141]) = (UInt8(count & 0xFF), UInt8(count >> 8))
+            let forged = try refinished(changed)
+            #expect(throws: KeySlotError.unexpected(slot: 0, field: "sealed bytes")) { try parse(forged) }
+        }
+        // Only a slot of the kind has any.
+        var other = try wrapped(keyFile)
+        other[140] = 1
+        let forged = try refinished(other)
+        #expect(throws: KeySlotError.unexpected(slot: 0, field: "sealed bytes")) { try parse(forged) }
+    }
+
+    @Test func aSealersRefusalIsToldAsSuch() throws {
+        let slot = try parse(try wrapped(.sealer(CarelessSealer())))
+        #expect(throws: KeySlotError.sealer(slot: 0, .foreign("never sealed"))) {
+            try slot.unwrap(.sealer(CarelessSealer()), volume: volume)
+        }
+        #expect(try slot.unwrap(keyFile, volume: volume) == nil)
+    }
+
+    @Test func allKindsOpen() throws {
+        for (slot, credential) in [passphrase, keyFile, .sealer(CarelessSealer())].enumerated() {
             let bytes = try wrapped(credential, slot: slot)
             #expect(bytes.count == blockBytes)
             let parsed = try parse(bytes, slot: slot)

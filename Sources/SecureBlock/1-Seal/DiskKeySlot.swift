@@ -8,6 +8,9 @@ enum DiskKeySlot {
     /// Where the public fields end and nonce, wrapped key and tag begin.
     static let fieldsEnd = 80
     static let wrappedEnd = fieldsEnd + volumeKeyBytes + WrappedKey.overheadBytes
+    /// Where the sealed bytes begin, behind their count.
+    static let sealedStart = wrappedEnd + 2
+    static let secretBytes = 32
     static let digestStart = blockBytes - Digest.byteCount
 
     static func bytes(
@@ -15,6 +18,8 @@ enum DiskKeySlot {
     ) throws(SealError) -> [UInt8] {
         guard volumeKey.byteCount == volumeKeyBytes else { throw .unsuitable("a volume key has 32 bytes") }
         let kind: KeySlot.Kind
+        var sealed: [UInt8] = []
+        var secret: SecretBytes?
         switch credential {
         case .passphrase:
             guard scrypt.isSuitable else { throw .unsuitable("scrypt cost \(scrypt)") }
@@ -22,18 +27,26 @@ enum DiskKeySlot {
         case .keyFile(let key):
             guard key.byteCount == Credential.keyFileBytes else { throw .unsuitable("a key file has 32 bytes") }
             kind = .keyFile
+        case .sealer(let sealer):
+            kind = .sealed
+            let drawn = try SecretBytes.random(byteCount: secretBytes)
+            do throws(KeySealerError) { sealed = try sealer.seal(drawn) } catch { throw .sealer(error) }
+            precondition((1...KeySlot.sealedLimitBytes).contains(sealed.count), "a sealer keeps to the limit")
+            secret = drawn
         }
         let salt = try Random.bytes(saltBytes)
         let key = try salt.withRawBytes { salt throws(SealError) in
-            try wrappingKey(kind: kind, credential: credential, salt: salt)
+            if let secret { return try wrappingKey(kind: kind, material: secret, salt: salt) }
+            return try wrappingKey(kind: kind, credential: credential, sealed: sealed, salt: salt)
         }
         var block = [UInt8](repeating: 0, count: blockBytes)
         block.withMutableRawBytes { writeFields(kind, number: number, volume: volume, salt: salt, to: $0) }
-        let wrapped = try block.withRawBytes { block throws(SealError) in
-            try WrappedKey.wrap(
-                volumeKey, under: key, associatedData: UnsafeRawBufferPointer(rebasing: block[..<fieldsEnd]))
+        let data = associatedData([UInt8](block[..<fieldsEnd]), sealed)
+        let wrapped = try data.withRawBytes { data throws(SealError) in
+            try WrappedKey.wrap(volumeKey, under: key, associatedData: data)
         }
         block.replaceSubrange(fieldsEnd..<wrappedEnd, with: wrapped)
+        block.replaceSubrange(wrappedEnd..<sealedStart + sealed.count, with: counted(sealed))
         return try finished(block)
     }
 
@@ -44,9 +57,18 @@ enum DiskKeySlot {
         return try finished(block)
     }
 
+    /// What the tag of the volume key also covers: all public fields.
+    static func associatedData(_ fields: [UInt8], _ sealed: [UInt8]) -> [UInt8] {
+        sealed.isEmpty ? fields : fields + counted(sealed)
+    }
+
+    private static func counted(_ sealed: [UInt8]) -> [UInt8] {
+        [UInt8(truncatingIfNeeded: sealed.count), UInt8(truncatingIfNeeded: sealed.count >> 8)] + sealed
+    }
+
     /// The key that wraps the volume key. `kind` and `credential` go together.
     static func wrappingKey(
-        kind: KeySlot.Kind, credential: Credential, salt: UnsafeRawBufferPointer
+        kind: KeySlot.Kind, credential: Credential, sealed: [UInt8], salt: UnsafeRawBufferPointer
     ) throws(SealError) -> SecretBytes {
         let material: SecretBytes
         switch (kind, credential) {
@@ -54,9 +76,18 @@ enum DiskKeySlot {
             material = try KeyDerivation.scrypt(passphrase: passphrase, salt: salt, cost: cost)
         case (.keyFile, .keyFile(let key)):
             material = key
+        case (.sealed, .sealer(let sealer)):
+            do throws(KeySealerError) { material = try sealer.unseal(sealed) } catch { throw .sealer(error) }
+            guard material.byteCount == secretBytes else { throw .sealer(.malformed("a secret of another length")) }
         default:
             throw .unsuitable("a credential of another kind than the slot's")
         }
+        return try wrappingKey(kind: kind, material: material, salt: salt)
+    }
+
+    private static func wrappingKey(
+        kind: KeySlot.Kind, material: SecretBytes, salt: UnsafeRawBufferPointer
+    ) throws(SealError) -> SecretBytes {
         let info = [UInt8]("casemate key slot 1".utf8) + [kind.code]
         return try KeyDerivation.hkdf(key: material, salt: salt, info: info)
     }
@@ -83,7 +114,9 @@ enum DiskKeySlot {
         guard fields.version == version else { throw .unsupportedVersion(slot: slot, found: fields.version) }
         guard fields.number == slot else { throw .misplaced(slot: slot, found: fields.number) }
         guard let kind = fields.kind else { throw .unexpected(slot: slot, field: "kind") }
-        return KeySlot(number: slot, kind: kind, volume: fields.volume, stored: [UInt8](bytes[..<wrappedEnd]))
+        return KeySlot(
+            number: slot, kind: kind, volume: fields.volume, stored: [UInt8](bytes[..<wrappedEnd]),
+            sealed: [UInt8](bytes[sealedStart..<sealedStart + fields.sealedCount]))
     }
 
     private static func writeFields(
@@ -124,6 +157,8 @@ enum DiskKeySlot {
         /// `nil` for a kind of a later version.
         var kind: KeySlot.Kind?
         let volume: VolumeIdentifier
+        /// At most ``KeySlot/sealedLimitBytes``, and above 0 exactly where a device sealed.
+        var sealedCount = 0
 
         init(_ bytes: UnsafeRawBufferPointer) throws(ParseError) {
             var reader = ByteReader(bytes)
@@ -143,6 +178,7 @@ enum DiskKeySlot {
                 guard cost.isSuitable else { throw .unexpected(field: "scrypt cost", position: 13) }
                 kind = .passphrase(cost)
             case KeySlot.Kind.keyFile.code: kind = .keyFile
+            case KeySlot.Kind.sealed.code: kind = .sealed
             default: throw .unexpected(field: "kind", position: 12)
             }
             if case .passphrase = kind {
@@ -153,7 +189,12 @@ enum DiskKeySlot {
             try reader.zeros(12, field: "reserved")
             volume = try reader.volumeIdentifier()
             try reader.skip(wrappedEnd - reader.position)
-            try reader.zeros(digestStart - wrappedEnd, field: "reserved")
+            sealedCount = Int(try reader.u16())
+            guard sealedCount <= KeySlot.sealedLimitBytes, (sealedCount > 0) == (kind == .sealed) else {
+                throw .unexpected(field: "sealed bytes", position: wrappedEnd)
+            }
+            try reader.skip(sealedCount)
+            try reader.zeros(digestStart - reader.position, field: "reserved")
         }
     }
 }
@@ -165,6 +206,7 @@ extension KeySlot.Kind {
         case .empty: 0
         case .passphrase: 1
         case .keyFile: 2
+        case .sealed: 3
         }
     }
 }

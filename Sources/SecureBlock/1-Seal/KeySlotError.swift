@@ -12,6 +12,8 @@ public enum KeySlotError: Error, Hashable, Sendable {
     case unexpected(slot: Int, field: String)
     /// Opening the slot would take more memory or work than allowed.
     case tooCostly(slot: Int, ScryptCost)
+    /// The device that keeps the slot's secret does not give it.
+    case sealer(slot: Int, KeySealerError)
     /// The machine failed.
     case seal(SealError)
 }

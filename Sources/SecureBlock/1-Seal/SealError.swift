@@ -9,6 +9,8 @@ public enum SealError: Error, Hashable, Sendable {
     case memory(errno: Int32)
     /// The key was made by another process: this one is a fork of it, and sealing here would use nonces twice.
     case forked
+    /// The device that was to seal a secret does not.
+    case sealer(KeySealerError)
     /// A cost or length outside what is allowed; the text says which.
     case unsuitable(String)
 }

@@ -15,6 +15,8 @@ public enum KeySlotChangeError: Error, Hashable, Sendable {
     case tooManyKeys
     /// The volume has its new key, and the anchor still asks for the old one, which is kept until it does not.
     case anchor(AnchorError)
+    /// The device that was to seal a slot's secret does not.
+    case sealer(KeySealerError)
     case device(DeviceError)
     case host(HostError)
     case crypto(String)

@@ -4,12 +4,14 @@ public struct KeySlotStatus: Sendable, Hashable {
         case empty
         case passphrase
         case keyFile
+        /// Sealed by a device.
+        case sealed
         /// Not one that the volume was last written with: an interrupted change left it, or the host put it there.
         case unbound
         case damaged
 
         /// Whether the slot opens the volume.
-        public var isUsable: Bool { self == .passphrase || self == .keyFile }
+        public var isUsable: Bool { self == .passphrase || self == .keyFile || self == .sealed }
     }
     public var slot: Int
     public var state: State
@@ -25,6 +27,8 @@ struct Keyring {
     private let candidates: [KeySlot]
     private var position = 0
     private var hasFound = false
+    /// Of the slots that a device did not open, the one that came nearest.
+    private var refusal: (slot: Int, error: KeySealerError)?
 
     /// Reads all slots.
     init(_ host: any BlockHost, credential: Credential, volume: VolumeIdentifier) throws(VolumeError) {
@@ -44,6 +48,7 @@ struct Keyring {
                     case .empty: .empty
                     case .passphrase: .passphrase
                     case .keyFile: .keyFile
+                    case .sealed: .sealed
                     }
                 status.append(KeySlotStatus(slot: slot, state: state))
             } catch is KeySlotError {
@@ -74,16 +79,21 @@ struct Keyring {
                 return (slot.number, key)
             } catch {
                 if case .seal(let cause) = error { throw .crypto("\(cause)") }
+                if case .sealer(let slot, let cause) = error {
+                    if cause.weight > refusal?.error.weight ?? -1 { refusal = (slot, cause) }
+                    continue
+                }
                 damaged.append(slot.number)
             }
         }
         return nil
     }
 
-    /// - Throws: ``VolumeError/wrongCredential`` when there are sound slots of the credential's kind and none opens,
+    /// - Throws: ``VolumeError/sealer(slot:_:)`` when a device was asked, ``VolumeError/wrongCredential`` when there are sound slots of the credential's kind and none opens,
     ///   ``VolumeError/keySlotsDamaged(_:)`` when there are none but damaged slots, ``VolumeError/noKeySlot`` otherwise.
     func requireFound() throws(VolumeError) {
         guard !hasFound else { return }
+        if let refusal { throw .sealer(slot: refusal.slot, refusal.error) }
         let isTried = candidates.contains { !damaged.contains($0.number) }
         throw isTried ? .wrongCredential : damaged.isEmpty ? .noKeySlot : .keySlotsDamaged(damaged.sorted())
     }

@@ -70,6 +70,8 @@ extension SecureDevice {
             throw .host(error)
         } catch let error as DeviceError {
             throw .device(error)
+        } catch SealError.sealer(let error) {
+            throw .sealer(slot: 0, error)
         } catch {
             throw .crypto("\(error)")
         }

@@ -13,7 +13,8 @@ extension SecureDevice {
         defer { endKeyChange() }
         guard let slot = monitor.locked({ freeSlots.first }) else { throw .noFreeSlot }
         let bytes: [UInt8]
-        do { bytes = try context.keys.slot(slot, for: credential, scrypt: scrypt) } catch {
+        do throws(SealError) { bytes = try context.keys.slot(slot, for: credential, scrypt: scrypt) } catch {
+            if case .sealer(let error) = error { throw .sealer(error) }
             throw .crypto("\(error)")
         }
         try checkQuiet(atNextCommit)
@@ -141,6 +142,7 @@ extension Credential {
         switch self {
         case .passphrase: .passphrase
         case .keyFile: .keyFile
+        case .sealer: .sealed
         }
     }
 }

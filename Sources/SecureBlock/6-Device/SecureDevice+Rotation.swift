@@ -93,7 +93,10 @@ extension SecureDevice {
                 volumeKey: next, olderKeys: try context.keys.sealedOlder(under: next), keySlots: slots,
                 keySlotDigests: digests)
             return (prepared, stored)
-        } catch { throw .crypto("\(error)") }
+        } catch {
+            if case .sealer(let error) = error { throw .sealer(error) }
+            throw .crypto("\(error)")
+        }
     }
 
     /// Has the next commit change the epoch: our own where the client changed nothing, else the client's. Returns when

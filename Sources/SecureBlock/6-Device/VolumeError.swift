@@ -22,6 +22,9 @@ public enum VolumeError: Error, Hashable, Sendable {
     /// No slot of the credential's kind exists.
     case noKeySlot
 
+    /// The device that keeps a slot's secret does not give it, or does not seal one; no slot of the kind opens.
+    case sealer(slot: Int, KeySealerError)
+
     // What recovery found.
     /// Neither root verifies.
     case rootsDamaged

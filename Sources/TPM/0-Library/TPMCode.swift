@@ -43,6 +43,15 @@ enum TPMCode: Equatable {
         }
     }
 
+    /// Whether the TPM found fault with what it was given, and not with itself: a code of format one.
+    var isAboutParameters: Bool {
+        switch self {
+        case .foreignObject, .wrongSecret, .policyUnmet, .noSuchHandle: true
+        case .other(let code): code & 0x80 != 0 && (code >> 16 == 0 || code >> 16 == 11)
+        default: false
+        }
+    }
+
     /// For messages.
     var words: String {
         switch self {

@@ -16,6 +16,10 @@ public enum TPMError: Error, Hashable, Sendable {
     case forged(String)
     /// The secret given is not the one that was set.
     case wrongSecret
+    /// The policy that was set is not met.
+    case policyUnmet
+    /// What it was given was not made by it; the text says how that shows.
+    case foreign(String)
     /// What the operating system or the crypto library refused.
     case system(String)
 
@@ -26,6 +30,7 @@ public enum TPMError: Error, Hashable, Sendable {
         case .noSpace: self = .full
         case .forgedResponse: self = .forged(command)
         case .wrongSecret: self = .wrongSecret
+        case .policyUnmet: self = .policyUnmet
         default: self = .failed("\(command): \(code.words)")
         }
     }
@@ -41,7 +46,8 @@ extension TPMError: CustomStringConvertible {
         case .full: "the TPM is full"
         case .forged(let command): "\(command): the answer is not the TPM's own"
         case .wrongSecret: "the TPM does not take the secret"
-        case .system(let what): what
+        case .policyUnmet: "the TPM's policy is not met"
+        case .foreign(let what), .system(let what): what
         }
     }
 }

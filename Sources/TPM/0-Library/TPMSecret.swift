@@ -12,11 +12,13 @@ extension SecretBytes {
         guard byteCount <= MemoryLayout.size(ofValue: auth.buffer) else {
             throw .system("a TPM takes no secret of \(byteCount) bytes")
         }
-        auth.size = UInt16(byteCount)
         // SAFETY: the buffer is at least as long, as was just checked.
-        withUnsafeBytes { secret in
+        let count = withUnsafeBytes { secret in
             withUnsafeMutableBytes(of: &auth.buffer) { $0.copyMemory(from: secret) }
+            // A TPM drops zeros at the end of what it is given, and so must who computes with it (part 1, "AuthValue").
+            return secret.lastIndex { $0 != 0 }.map { $0 + 1 } ?? 0
         }
+        auth.size = UInt16(count)
         return try body(&auth)
     }
 }
