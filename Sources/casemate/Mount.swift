@@ -29,6 +29,8 @@ struct Mount {
     /// and `host` is closed, or the failure says what is not.
     func serve(_ mode: OpenMode, _ host: FileBlockHost, _ credential: Credential, ready: () throws -> Void) throws {
         let logger = logger
+        var access = access
+        access.returnsFreeSpace = options.returnsFreeSpace
         let device: SecureDevice
         do throws(CommandFailure) {
             device = try access.open(host, mode, credential)

@@ -17,7 +17,8 @@ struct MountCommand: ParsableCommand {
               casemate mount rootfs.image ~/rootfs --root-hash HEX  an image (casemate image build), read-only
 
             -o takes what FUSE programs take: ro, allow_other, allow_root, suid, dev, noexec, noatime, nonempty, auto_unmount, fsname=, \
-            threads=, max_read=, and commit=SECONDS between commits.
+            threads=, max_read=, commit=SECONDS between commits, and discard: give the host back what is free on the volume, which it \
+            then sees.
             """)
 
     @Argument(help: "The volume's file or block device.", completion: .file())

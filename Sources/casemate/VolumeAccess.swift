@@ -16,6 +16,8 @@ struct VolumeAccess {
     let adoptsAnchor: Bool
     /// How far the anchor may lag; `nil`: as the volume says.
     let anchorWindow: AnchorPolicy?
+    /// Give the host back what is free.
+    var returnsFreeSpace = false
 
     init(path: String, _ secrets: SecretArguments) {
         self.path = path
@@ -47,6 +49,7 @@ struct VolumeAccess {
         var options = DeviceOptions()
         options.acceptsMissingAnchor = anchorSource == AnchorSource.none || adoptsAnchor
         options.anchorPolicy = anchorWindow
+        options.returnsFreeSpace = returnsFreeSpace
         return options
     }
 

@@ -17,6 +17,7 @@ final class Assembly {
         var readOnly = false
         var noAccessTime = false
         var commitSeconds: Int?
+        var returnsFreeSpace = false
         var anchor: AnchorSource?
         /// The secret for a volume; asked for once its file is known to be there and free.
         var credential: (_ volume: String) throws(CommandFailure) -> Credential
@@ -199,6 +200,7 @@ final class Assembly {
             let credential = try settings.credential(path)
             var options = DeviceOptions()
             options.acceptsMissingAnchor = settings.anchor == AnchorSource.none
+            options.returnsFreeSpace = settings.returnsFreeSpace
             let device = try SecureDevice.open(
                 host, credential: credential, anchor: settings.anchor?.anchor,
                 mode: settings.readOnly ? .readOnly : .readWrite,

@@ -21,6 +21,7 @@ struct DebugMount {
         settings.readOnly = options.readOnly
         settings.noAccessTime = !options.updatesAccessTimes
         settings.commitSeconds = options.commitSeconds
+        settings.returnsFreeSpace = options.returnsFreeSpace
         settings.anchor = command.anchor.flatMap { AnchorSource($0) }
         assembly = try Assembly(command.orderedMounts, block: command.block, settings)
         var control: ControlServer?

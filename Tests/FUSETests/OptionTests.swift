@@ -7,16 +7,17 @@ import VFS
 @Suite struct OptionTests {
     @Test func listsAreUnderstood() throws {
         var options = FUSEOptions()
-        try options.apply(list: "ro,allow_other,noatime,fsname=ab")
+        try options.apply(list: "ro,allow_other,noatime,discard,fsname=ab")
         try options.apply(
             list: "commit=30,max_read=65536,threads=3,,subtype=x,suid,dev,noexec,auto_unmount,nonempty")
         #expect(options.readOnly && options.audience == .everybody && !options.updatesAccessTimes)
-        #expect(options.sourceName == "ab" && options.subtype == "x")
+        #expect(options.returnsFreeSpace && options.sourceName == "ab" && options.subtype == "x")
         #expect(options.commitSeconds == 30 && options.maximumReadBytes == 65536 && options.threads == 3)
         #expect(options.allowsSetUserID && options.allowsDevices && !options.allowsExecution)
         #expect(options.unmountsWhenKilled && options.hidesFiles && options.checksPermissions)
-        try options.apply(list: "rw,atime,exec,nosuid,nodev,allow_root")
-        #expect(!options.readOnly && options.updatesAccessTimes && options.allowsExecution)
+        try options.apply(list: "rw,atime,nodiscard,exec,nosuid,nodev,allow_root")
+        #expect(
+            !options.readOnly && !options.returnsFreeSpace && options.updatesAccessTimes && options.allowsExecution)
         #expect(!options.allowsSetUserID && !options.allowsDevices && options.audience == .ownerAndRoot)
     }
 

@@ -15,10 +15,13 @@ private final class Workload {
     private var value: UInt64 = 0
     private let cipher: CipherSuite
     private let policy: AnchorPolicy
+    private let returnsFreeSpace: Bool
 
     init(
-        seed: UInt64, usesAnchor: Bool, cipher: CipherSuite = .aes256GCM, policy: AnchorPolicy = .everyCommit
+        seed: UInt64, usesAnchor: Bool, cipher: CipherSuite = .aes256GCM, policy: AnchorPolicy = .everyCommit,
+        returnsFreeSpace: Bool = false
     ) {
+        self.returnsFreeSpace = returnsFreeSpace
         self.policy = policy
         generator = SeededGenerator(seed)
         self.usesAnchor = usesAnchor
@@ -27,14 +30,17 @@ private final class Workload {
     }
 
     func prepare() throws {
-        try DeviceTesting.create(host, blocks: UInt64(blocks), cipher: cipher, anchor: usesAnchor ? anchor : nil)
+        try DeviceTesting.create(
+            host, blocks: UInt64(blocks), cipher: cipher, anchor: usesAnchor ? anchor : nil,
+            sparePerMille: returnsFreeSpace ? 2000 : nil)
     }
 
     /// Goes on from what `host` holds durably now.
     func run(steps: Int, model start: [UInt64]? = nil) throws {
         var model = start ?? [UInt64](repeating: 0, count: blocks)
         let device = try DeviceTesting.open(
-            host, anchor: usesAnchor ? anchor : nil, checkpointInterval: 24 * blockBytes, anchorPolicy: policy)
+            host, anchor: usesAnchor ? anchor : nil, checkpointInterval: 24 * blockBytes, anchorPolicy: policy,
+            returnsFreeSpace: returnsFreeSpace)
         states[device.status.commit.rawValue] = model
         host.mark(device.status.commit.rawValue)
         var tickets: [any CommitTicket] = []
@@ -142,6 +148,26 @@ private final class Workload {
             }
         }
         #expect((2...3).contains(most))
+    }
+
+    /// With what is free given back to the host, which zeroes it at once: no state ever needs it again (I7).
+    @Test(arguments: [1, 2] as [UInt64])
+    func everyCrashOpensWithSpaceReturned(seed: UInt64) throws {
+        let workload = Workload(seed: seed, usesAnchor: true, returnsFreeSpace: true)
+        try workload.prepare()
+        let created = workload.host.eventCount
+        try workload.run(steps: 300)
+        workload.states[1] = [UInt64](repeating: 0, count: workload.blocks)
+        let returned = workload.host.events.count {
+            guard case .punch = $0 else { return false }
+            return true
+        }
+        #expect(returned > 3)
+        for event in created..<workload.host.eventCount where event % 12 == seed % 12 {
+            for image in workload.host.crashImages(at: event, CrashPolicy.thorough(seed: seed)) {
+                try workload.check(image, floor: image.lastMark ?? 1, label: "seed \(seed) event \(event)")
+            }
+        }
     }
 
     /// The same, shorter, for the other cipher suites.

@@ -15,11 +15,13 @@ final class SnapshotWorkload {
     var givesUpSnapshots = false
     private(set) var generator: SeededGenerator
     private var value: UInt64 = 0
+    private let returnsFreeSpace: Bool
 
     init(
         seed: UInt64, blocks: Int = 120, segmentBlocks: Int = 16, sparePerMille: Int = 3000,
-        history: HistoryPolicy = .none
+        history: HistoryPolicy = .none, returnsFreeSpace: Bool = false
     ) throws {
+        self.returnsFreeSpace = returnsFreeSpace
         generator = SeededGenerator(seed)
         model = [UInt64](repeating: 0, count: blocks)
         committed = model
@@ -28,7 +30,8 @@ final class SnapshotWorkload {
         options.sparePerMille = sparePerMille
         options.history = history
         try SecureDevice.create(on: host, options, credential: DeviceTesting.keyFile())
-        device = try DeviceTesting.open(host, checkpointInterval: 40 * blockBytes)
+        device = try DeviceTesting.open(
+            host, checkpointInterval: 40 * blockBytes, returnsFreeSpace: returnsFreeSpace)
     }
 
     func random(_ range: Range<Int>) -> Int { Int.random(in: range, using: &generator) }
@@ -76,7 +79,8 @@ final class SnapshotWorkload {
         let cut = host.contents
         try device.close()
         host = MemoryBlockHost(contents: isCut ? cut : host.contents)
-        device = try DeviceTesting.open(host, checkpointInterval: 40 * blockBytes)
+        device = try DeviceTesting.open(
+            host, checkpointInterval: 40 * blockBytes, returnsFreeSpace: returnsFreeSpace)
         // What was not committed is gone either way.
         model = committed
     }

@@ -13,32 +13,34 @@ enum DeviceTesting {
     }
 
     static func options(
-        blocks: UInt64, segmentBlocks: Int = 16, cipher: CipherSuite = .aes256GCM
+        blocks: UInt64, segmentBlocks: Int = 16, cipher: CipherSuite = .aes256GCM, sparePerMille: Int? = nil
     ) -> VolumeOptions {
         var options = VolumeOptions(logicalBytes: blocks * UInt64(blockBytes))
         options.segmentBytes = segmentBlocks * blockBytes
         options.cipher = cipher
+        if let sparePerMille { options.sparePerMille = sparePerMille }
         return options
     }
 
     static func create(
         _ host: any BlockHost, blocks: UInt64 = 256, segmentBlocks: Int = 16, cipher: CipherSuite = .aes256GCM,
-        anchor: (any Anchor)? = nil
+        anchor: (any Anchor)? = nil, sparePerMille: Int? = nil
     ) throws {
-        try SecureDevice.create(
-            on: host, options(blocks: blocks, segmentBlocks: segmentBlocks, cipher: cipher), credential: keyFile(),
-            anchor: anchor)
+        let options = options(
+            blocks: blocks, segmentBlocks: segmentBlocks, cipher: cipher, sparePerMille: sparePerMille)
+        try SecureDevice.create(on: host, options, credential: keyFile(), anchor: anchor)
     }
 
     static func open(
         _ host: any BlockHost, anchor: (any Anchor)? = nil, mode: OpenMode = .readWrite,
         checkpointInterval: Int? = nil, background: Bool = false, anchorPolicy: AnchorPolicy? = nil,
-        mapCacheBytes: Int? = nil
+        mapCacheBytes: Int? = nil, returnsFreeSpace: Bool = false
     ) throws -> SecureDevice {
         var options = DeviceOptions()
         options.anchorPolicy = anchorPolicy
         options.maintenance = background ? .background : .inline
         options.checkpointIntervalBytes = checkpointInterval
+        options.returnsFreeSpace = returnsFreeSpace
         if let mapCacheBytes { options.mapCacheBytes = mapCacheBytes }
         return try SecureDevice.open(host, credential: keyFile(), anchor: anchor, mode: mode, options: options)
     }

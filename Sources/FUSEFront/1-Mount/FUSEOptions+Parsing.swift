@@ -28,6 +28,8 @@ extension FUSEOptions {
         case "noexec": allowsExecution = false
         case "atime": updatesAccessTimes = true
         case "noatime": updatesAccessTimes = false
+        case "discard": returnsFreeSpace = true
+        case "nodiscard": returnsFreeSpace = false
         case "auto_unmount": unmountsWhenKilled = true
         case "nonempty": hidesFiles = true
         case "fsname", "subtype", "max_read", "threads", "commit":

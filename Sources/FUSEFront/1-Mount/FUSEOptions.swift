@@ -33,6 +33,8 @@ public struct FUSEOptions: Sendable, Hashable {
     public var threads: Int?
     /// Seconds between timed commits, for the caller to hand to its filesystem: the front has no timer.
     public var commitSeconds: Int?
+    /// Give the host back what is free on the volume, for the caller to hand to its device.
+    public var returnsFreeSpace = false
     /// End on `SIGINT`, `SIGTERM` and `SIGHUP` with a clean unmount.
     public var handlesSignals = true
 

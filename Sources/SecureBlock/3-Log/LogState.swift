@@ -76,7 +76,7 @@ struct LogState {
     /// Log blocks since the last checkpoint froze.
     var blocksSinceCheckpoint = 0
     /// What each root slot holds: number and commit.
-    var roots: [(number: UInt64, commit: SequenceNumber)]
+    var roots: [SlotContents]
     /// The newest root's copy in the log.
     var rootCopy: Root.Previous?
     var recoveredFrom: Root.Commit
@@ -91,6 +91,21 @@ struct LogState {
     /// Buffers to use again.
     var idle: [RecordBuffer] = []
     var counters = DeviceCounters()
+
+    /// What a root slot holds, as far as reuse of segments asks.
+    struct SlotContents {
+        /// 0 for nothing.
+        var number: UInt64 = 0
+        var commit: SequenceNumber
+        var historyHorizon = SequenceNumber(0)
+
+        /// Nothing that verifies; `commit` is the one that would be needed of it.
+        init(nothingBefore commit: SequenceNumber) { self.commit = commit }
+
+        init(_ root: Root) {
+            (number, commit, historyHorizon) = (root.number, root.commit.sequence, root.historyHorizon)
+        }
+    }
 
     /// The commit of the older root: nothing after it may be lost (I7).
     var olderRootCommit: SequenceNumber {

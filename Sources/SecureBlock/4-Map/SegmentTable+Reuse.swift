@@ -62,6 +62,12 @@ extension SegmentTable {
     }
 
     func isBacked(_ segment: UInt32) -> Bool { volatile[Int(segment)].isBacked }
+    func isBackingAssumed(_ segment: UInt32) -> Bool { volatile[Int(segment)].isBackingAssumed }
+
+    /// Whether the segment holds nothing and has its space.
+    func isReturnable(_ segment: UInt32) -> Bool {
+        volatile[Int(segment)].phase == .ready && volatile[Int(segment)].isBacked
+    }
 
     /// How many segments have come as far as `phase`: all of them can be taken once nothing waits for what it waits for.
     func count(from phase: Phase, backedOnly: Bool = false) -> Int {

@@ -27,6 +27,8 @@ final class SegmentTable {
         var isHeld = false
         /// The host has given the segment's space.
         var isBacked = false
+        /// … before this opening; it may have been given back since.
+        var isBackingAssumed = false
         /// How often the cleaner left something behind in it.
         var failedEvacuations: UInt8 = 0
         /// The cleaner has been here: not again before the commit or root it waits for.
@@ -163,7 +165,14 @@ final class SegmentTable {
     func removeReader(_ segment: UInt32) { change(segment) { $0.readers -= 1 } }
     func recordBegan(_ segment: UInt32) { change(segment) { $0.recordsInMemory += 1 } }
     func recordRetired(_ segment: UInt32) { change(segment) { $0.recordsInMemory -= 1 } }
-    func setBacked(_ segment: UInt32) { change(segment) { $0.isBacked = true } }
+
+    /// The host gave the segment's space, or has none for it.
+    func setBacked(_ segment: UInt32, _ isBacked: Bool) {
+        change(segment) {
+            $0.isBacked = isBacked
+            $0.isBackingAssumed = false
+        }
+    }
 
     /// Notes that a segment was taken as the `order`th of this run.
     func taken(_ segment: UInt32, order: UInt64) {
@@ -213,6 +222,7 @@ final class SegmentTable {
         entries[segment] = entry
         count(entry, 1)
         volatile[segment].isBacked = entry.state != .neverUsed
+        volatile[segment].isBackingAssumed = volatile[segment].isBacked
     }
 
     /// Takes another number of segments. Those that are new are kept until ``release(_:)``; of those that are cut off nothing

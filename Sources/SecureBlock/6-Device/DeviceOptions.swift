@@ -52,6 +52,10 @@ public struct DeviceOptions: Sendable {
     /// How far the anchor may lag from now on; `nil`: as the volume says, or as an anchor that it takes up now prefers. Stored with the next checkpoint. Time bounds
     /// need ``Maintenance/background``: inline, only calls move the anchor.
     public var anchorPolicy: AnchorPolicy?
+    /// Give the host back the space of segments that hold nothing any more, beyond those that are soon written again: done
+    /// by maintenance, after checkpoints. The host then sees how much of the volume is in use, and history reaches back
+    /// no further than its policy asks for.
+    public var returnsFreeSpace = false
     /// How the cleaner chooses: by age and emptiness, or by emptiness alone.
     package var weighsAge = true
     /// Make the segment table anew from the map: for repair.

@@ -3,8 +3,8 @@ struct RecoveredState {
     var end: Root.Commit
     var map: LogicalMap
     var table: SegmentTable
-    /// What each slot holds now; number 0 for nothing.
-    var roots: [(number: UInt64, commit: SequenceNumber)]
+    /// What each slot holds now.
+    var roots: [LogState.SlotContents]
     var rootCopy: Root.Previous?
     var historyHorizon: SequenceNumber
     var retention = Retention()

@@ -51,6 +51,7 @@ extension SecureDevice {
 
     func freeze(at commit: Root.Commit, fillsBothSlots: Bool) {
         precondition(checkpoint == nil && log.last == commit)
+        if options.returnsFreeSpace { endHistoryOfSurplus() }
         table.freeze()
         map.freeze()
         checkpoint = Checkpoint(
@@ -74,8 +75,11 @@ extension SecureDevice {
     /// Writes the frozen state: pages, flush, root (I8). One thread at a time; call without the monitor.
     ///
     /// - Parameter isRecovery: the commit is a recovery's; its anchor comes last, and both slots get the root.
-    func writeCheckpoint(isRecovery: Bool = false) throws(DeviceError) {
-        guard let work = monitor.locked({ checkpoint }) else { return }
+    ///
+    /// - Returns: whether there was one to write.
+    @discardableResult
+    func writeCheckpoint(isRecovery: Bool = false) throws(DeviceError) -> Bool {
+        guard let work = monitor.locked({ checkpoint }) else { return false }
         try writeMapPages(work.commit)
         // The pages of the table come after those of the map, which they count.
         try writeTablePages(work.commit)
@@ -115,6 +119,7 @@ extension SecureDevice {
             dropOlderKeys()
             monitor.broadcast()
         }
+        return true
     }
 
     /// The leaves of the map that changed, then the pages above them, level by level.
@@ -310,7 +315,7 @@ extension SecureDevice {
             throw .latched(reason)
         }
         monitor.locked {
-            log.roots[slot] = (root.number, root.commit.sequence)
+            log.roots[slot] = LogState.SlotContents(root)
             log.boundDigests[slot] = root.keySlotDigests
             table.advance(durable: log.acknowledged.sequence, olderRoot: log.olderRootCommit)
         }

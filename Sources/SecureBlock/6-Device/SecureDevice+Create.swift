@@ -52,7 +52,7 @@ extension SecureDevice {
                 map: LogicalMap(logicalBlocks: geometry.logicalBlocks),
                 table: SegmentTable(
                     count: Int(geometry.segmentCount), segmentBlocks: geometry.segmentBlocks),
-                roots: [(0, SequenceNumber(0)), (0, SequenceNumber(0))],
+                roots: (0..<2).map { _ in LogState.SlotContents(nothingBefore: SequenceNumber(0)) },
                 rootCopy: nil, historyHorizon: SequenceNumber(0),
                 sparePerMille: UInt32(options.sparePerMille), logBlocks: 0, anchored: nil,
                 anchorPolicy: options.anchorPolicy ?? anchor?.preferredPolicy ?? .everyCommit)

@@ -47,7 +47,7 @@ extension SecureDevice {
         }
         freeze(at: first, fillsBothSlots: true)
         do throws(DeviceError) {
-            try monitor.unlocked { () throws(DeviceError) in try writeCheckpoint(isRecovery: true) }
+            _ = try monitor.unlocked { () throws(DeviceError) in try writeCheckpoint(isRecovery: true) }
         } catch {
             setLatch("changing the epoch: \(error)")
             throw error

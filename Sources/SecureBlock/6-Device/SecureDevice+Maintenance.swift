@@ -95,7 +95,7 @@ extension SecureDevice {
     /// One checkpoint, if one is frozen, and one pass of the cleaner, if segments are short.
     private func maintainOnce() {
         do throws(DeviceError) {
-            try writeCheckpoint()
+            if try writeCheckpoint(), options.returnsFreeSpace { try returnSurplus() }
             if monitor.locked({ cleaningIsDue }) { try clean() }
             let reseals = monitor.locked { () -> Bool in
                 defer { resealIsDue = false }

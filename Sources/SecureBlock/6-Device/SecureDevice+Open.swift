@@ -56,9 +56,8 @@ extension SecureDevice {
         let state = RecoveredState(
             end: forward.end, map: map, table: table,
             roots: (0..<2).map { index in
-                unlocked.slots.first { $0.slot == index }
-                    .map { (number: $0.root.number, commit: $0.root.commit.sequence) }
-                    ?? (number: 0, commit: newest.commit.sequence)
+                unlocked.slots.first { $0.slot == index }.map { LogState.SlotContents($0.root) }
+                    ?? LogState.SlotContents(nothingBefore: newest.commit.sequence)
             },
             rootCopy: forward.rootCopy ?? newest.previous,
             historyHorizon: horizon, retention: retention, sparePerMille: newest.sparePerMille,
@@ -250,8 +249,8 @@ extension LogState {
             epoch: Epoch(identifier: root.epoch), epochIndex: root.epochIndex, last: end, lastCommit: end,
             durable: end.sequence, acknowledged: end, anchored: root.anchored, historyHorizon: root.historyHorizon,
             roots: (0..<2).map { index in
-                slots.first { $0.slot == index }.map { (number: $0.root.number, commit: $0.root.commit.sequence) }
-                    ?? (number: 0, commit: SequenceNumber(0))
+                slots.first { $0.slot == index }.map { SlotContents($0.root) }
+                    ?? SlotContents(nothingBefore: SequenceNumber(0))
             }, rootCopy: root.previous, recoveredFrom: root.recoveredFrom)
         anchorPolicy = root.anchorPolicy
     }
