@@ -27,7 +27,7 @@ enum ImageFuzz {
         for edit in FuzzEdit.parse(input) {
             let target = edit.target % targetCount
             guard target < targets.count else {
-                let byteCount = Int(edit.value % UInt64(2 * store.byteCount))
+                let byteCount = Int(edit.value % UInt64(2 * base.store.byteCount))
                 store.truncate(to: byteCount)
                 store.grow(to: byteCount)
                 continue
