@@ -79,7 +79,8 @@ extension SecretArguments {
     fileprivate var given: [(name: String, isGiven: Bool)] {
         [
             ("--passphrase-file", passphraseFile != nil), ("--key-file", keyFile != nil),
-            ("--anchor", anchor != nil), ("--anchor-window", anchorWindow != nil),
+            ("--tpm", tpm), ("--tpm-pin", pin.asks), ("--tpm-pin-file", pin.file != nil),
+            ("--anchor", anchor != nil), ("--adopt-anchor", adoptsAnchor), ("--anchor-window", anchorWindow != nil),
         ]
     }
 }
