@@ -49,7 +49,7 @@ let package = Package(
         .target(
             name: "SecureBlock", dependencies: ["COpenSSL", "CLibURing", "CLinux"],
             swiftSettings: strict + sabotage + fuzzed),
-        .target(name: "TPM", dependencies: ["SecureBlock", "COpenSSL", "CTSS"], swiftSettings: strict),
+        .target(name: "TPM", dependencies: ["SecureBlock", "COpenSSL", "CTSS"], swiftSettings: strict + fuzzed),
         .target(name: "SimHost", dependencies: ["SecureBlock", "CLinux"], swiftSettings: strict),
 
         .target(name: "Simulation", dependencies: ["SecureBlock", "SimHost"], swiftSettings: strict),
@@ -57,7 +57,7 @@ let package = Package(
             name: "FileSimulation", dependencies: ["SecureBlock", "SimHost", "EncFS", "MemFS", "VFS"],
             swiftSettings: strict),
         .target(
-            name: "Fuzzing", dependencies: ["SecureBlock", "SimHost", "EncFS", "VFS"],
+            name: "Fuzzing", dependencies: ["SecureBlock", "TPM", "SimHost", "EncFS", "VFS"],
             swiftSettings: strict + fuzzed),
         .executableTarget(
             name: "sim", dependencies: ["Simulation", "FileSimulation", "SimHost", "SecureBlock", "EncFS"],

@@ -1,5 +1,6 @@
 import SecureBlock
 import SimHost
+import TPM
 
 /// What is fed with bytes of any kind: everything that parses what a host stores, and whole volumes.
 ///
@@ -62,8 +63,13 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         bytes.reseal(block: Layout.keySlot(0))
         do {
             let slot = try bytes.withRawBytes { bytes throws(KeySlotError) in try KeySlot.parse(bytes, slot: 0) }
+            if slot.kind == .sealed, try DiskSealedKey.parse(slot.sealed).bytes != slot.sealed {
+                throw Failure(description: "what a TPM sealed changes when it is stored again")
+            }
             // A limit of no memory: scrypt's costs are whatever the slot says.
             _ = try slot.unwrap(try FuzzKey.credential(), volume: slot.volume, memoryLimitBytes: 1 << 20)
+        } catch let failure as Failure {
+            throw failure
         } catch { return }
     }
 

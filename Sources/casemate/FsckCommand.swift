@@ -84,7 +84,7 @@ struct FsckCommand: ParsableCommand {
         check.readsData = readData
         check.progress = { progress.update($0, of: $1) }
         if let image = try findImage(host, access) { return try run(check, image, host, progress) }
-        let credential = try access.credential()
+        let credential = try access.credential(on: host)
         if `repair` { return try runRepair(check, host, credential, access, progress) }
         let report: Report
         do throws(VolumeError) {

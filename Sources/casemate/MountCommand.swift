@@ -104,7 +104,7 @@ struct MountCommand: ParsableCommand {
         var credential: Credential?
         do {
             image = try findImage(host, access)
-            if image == nil { credential = try access.credential() }
+            if image == nil { credential = try access.credential(on: host) }
         } catch {
             host.close()
             throw error

@@ -43,7 +43,7 @@ struct ReplayCommand: ParsableCommand {
         if let export, let image { return try write(SequenceNumber(export), to: image, access) }
         let host = try access.openHost(.readOnly)
         defer { host.close() }
-        let credential = try access.credential()
+        let credential = try access.credential(on: host)
         let commits: [CommitRecord]
         do throws(VolumeError) {
             commits = try SecureDevice.history(host, credential: credential)

@@ -17,7 +17,11 @@ struct SecretArguments: ParsableArguments {
         help: ArgumentHelp("Use a file of exactly 32 random bytes instead of a passphrase.", valueName: "path"))
     var keyFile: String?
 
-    @Flag(help: "Use the key slot that this machine's TPM 2.0 opens, instead of a passphrase.")
+    @Flag(
+        help: """
+            Use the key slot that this machine's TPM 2.0 opens, or fail. Where no secret is named, such a slot is tried before \
+            anybody is asked.
+            """)
     var tpm = false
 
     @OptionGroup var pin: PINArguments

@@ -43,6 +43,27 @@ struct VolumeAccess {
         return try source.read(volume: path) { Terminal.note("casemate: warning: \($0)") }
     }
 
+    /// As ``credential(twice:)``; where none is named, and this machine's TPM alone opens a slot, that. Else somebody is asked.
+    func credential(on host: FileBlockHost) throws(CommandFailure) -> Credential {
+        guard case .prompt = source else { return try credential() }
+        let slots: [KeySlot]
+        do throws(HostError) { slots = try KeySlot.sound(on: host) } catch {
+            throw CommandFailure(error, volume: path)
+        }
+        if slots.contains(where: { $0.kind == .sealed }) {
+            let sealer = try CredentialSource.tpm(.none, registers: []).read(volume: path)
+            for slot in slots where slot.kind == .sealed {
+                do throws(KeySlotError) {
+                    if try slot.unwrap(sealer, volume: slot.volume) != nil { return sealer }
+                } catch {
+                    guard case .sealer(let number, let error) = error else { continue }
+                    Terminal.note("casemate: \(CommandFailure(error, slot: number, volume: path).what)")
+                }
+            }
+        }
+        return try credential()
+    }
+
     func anchor() -> (any Anchor)? { anchorSource?.anchor }
 
     var deviceOptions: DeviceOptions {
@@ -141,7 +162,7 @@ struct VolumeAccess {
     /// As ``openDevice(_:)``, on a host just opened, which is closed if this fails.
     func openDevice(_ mode: OpenMode, on host: FileBlockHost) throws(CommandFailure) -> SecureDevice {
         do throws(CommandFailure) {
-            return try open(host, mode, credential())
+            return try open(host, mode, credential(on: host))
         } catch {
             host.close()
             throw error

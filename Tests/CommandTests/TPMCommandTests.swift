@@ -98,6 +98,9 @@ import Testing
             #expect(try info("--tpm") == 23)
             #expect(try info("--tpm-pin-file", pin.path, on: SoftwareTPM()) == 27)
             #expect(try info("--tpm", "--key-file", volume.key) == 64)
+            // Nobody to ask: what was tried is told.
+            let asked = try run(["info", volume.path])
+            #expect(asked.status == 23 && asked.errors.contains("PIN"), "\(asked.text)")
 
             // In the background, by the daemon, and changed there too.
             try Mounted.with(volume, credential: ["--tpm-pin-file", pin.path], environment: environment()) {
@@ -111,6 +114,7 @@ import Testing
                 try mount.unmount()
             }
             #expect(try info("--tpm") == 0)
+            #expect(try info() == 0, "without being told to")
             try tpm.tool("tpm2_pcrextend", "16:sha256=" + String(repeating: "ab", count: 32))
             #expect(try info("--tpm") == 23, "of two slots, the one that only lacks its PIN is named")
             #expect(try run(["keys", "remove", volume.path, "--slot", "1"] + volume.credential()).status == 0)

@@ -16,7 +16,7 @@ public final class SoftwareTPM {
     private static let program = "/usr/bin/swtpm"
     private let folder: URL
     private var process: Process?
-    private var port: UInt16 = 0
+    private(set) var port: UInt16 = 0
 
     /// Starts one that was never used.
     public init() throws {

@@ -45,7 +45,7 @@ public struct KeySlot: Hashable, Sendable {
     /// Bytes 0…139 as stored: associated data and wrapped key.
     let stored: [UInt8]
     /// What the device made.
-    let sealed: [UInt8]
+    package let sealed: [UInt8]
 
     /// Whether `credential` is of the kind this slot takes; says nothing about its fitting.
     public func takes(_ credential: Credential) -> Bool {

@@ -16,7 +16,7 @@ import SecureBlock
 ///
 /// The object's public area is not stored but made again from these, so nothing in it is the host's choice but what the TPM
 /// itself checks.
-struct DiskSealedKey: Equatable {
+package struct DiskSealedKey: Equatable {
     static let version: UInt16 = 1
     static let saltBytes = 16
     static let digestBytes = 32
@@ -32,7 +32,7 @@ struct DiskSealedKey: Equatable {
     var unique: [UInt8]
     var privateBytes: [UInt8]
 
-    var bytes: [UInt8] {
+    package var bytes: [UInt8] {
         var bytes = [UInt8](repeating: 0, count: Self.headerBytes + privateBytes.count)
         bytes.withMutableRawBytes { buffer in
             var writer = ByteWriter(buffer)
@@ -52,7 +52,7 @@ struct DiskSealedKey: Equatable {
 }
 
 extension DiskSealedKey {
-    static func parse(_ bytes: [UInt8]) throws(ParseError) -> DiskSealedKey {
+    package static func parse(_ bytes: [UInt8]) throws(ParseError) -> DiskSealedKey {
         try bytes.withRawBytes { bytes throws(ParseError) in
             var reader = ByteReader(bytes)
             guard try reader.u16() == version else { throw .unexpected(field: "version", position: 0) }
