@@ -96,6 +96,8 @@ final class SwarmWorld {
         options.maintenance = .inline
         options.checkpointIntervalBytes = plan.checkpointBlocks.map { $0 * blockBytes }
         options.clock = clock.reader
+        // Half of the runs read what was written last from memory, half from the host, which then gets to lie about it.
+        options.recentRecords = plan.seed % 2 == 0 ? 0 : 4
         return options
     }
 

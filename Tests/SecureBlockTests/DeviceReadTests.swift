@@ -12,6 +12,7 @@ import Testing
         var options = DeviceOptions()
         options.maintenance = .inline
         options.tagCacheBytes = tagCacheBytes
+        options.recentRecords = 0
         let device = try SecureDevice.open(host, credential: try DeviceTesting.keyFile(), options: options)
         var model = [UInt64](repeating: 0, count: Int(Self.blocks))
         var generator = SeededGenerator(77)
@@ -107,5 +108,38 @@ import Testing
                 continue
             }
         }
+    }
+
+    /// What was written last is read back without asking the host, as often as it is replaced and whatever else is
+    /// written; what lies further back comes from the host.
+    @Test func lastRecordsAreReadFromMemory() throws {
+        let memory = MemoryBlockHost()
+        try DeviceTesting.create(memory, blocks: Self.blocks, segmentBlocks: 64)
+        let host = CountingHost(memory)
+        let device = try DeviceTesting.open(host, recentRecords: 4)
+        for value: UInt64 in 1...300 {
+            try DeviceTesting.write(device, value % 3, value)
+            try DeviceTesting.write(device, 10 + value % 300, value)
+            try device.commit().wait()
+            let before = host.reads
+            #expect(try DeviceTesting.holds(device, value % 3, value))
+            if value > 1 { #expect(try DeviceTesting.holds(device, (value - 1) % 3, value - 1)) }
+            #expect(host.reads == before)
+        }
+        let before = host.reads
+        #expect(try DeviceTesting.holds(device, 11, 1))
+        #expect(host.reads > before)
+        for value: UInt64 in 1...299 { #expect(try DeviceTesting.holds(device, 10 + value, value)) }
+        try device.close()
+    }
+}
+
+/// Counts the reads it is asked for.
+private final class CountingHost: ForwardingHost, @unchecked Sendable {
+    // SAFETY: the test has one thread, and the device no other.
+    private(set) var reads = 0
+    override func read(_ batch: [HostRead]) throws(HostError) {
+        reads += batch.count
+        try super.read(batch)
     }
 }

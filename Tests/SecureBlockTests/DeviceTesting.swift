@@ -34,13 +34,14 @@ enum DeviceTesting {
     static func open(
         _ host: any BlockHost, anchor: (any Anchor)? = nil, mode: OpenMode = .readWrite,
         checkpointInterval: Int? = nil, background: Bool = false, anchorPolicy: AnchorPolicy? = nil,
-        mapCacheBytes: Int? = nil, returnsFreeSpace: Bool = false
+        mapCacheBytes: Int? = nil, returnsFreeSpace: Bool = false, recentRecords: Int = 0
     ) throws -> SecureDevice {
         var options = DeviceOptions()
         options.anchorPolicy = anchorPolicy
         options.maintenance = background ? .background : .inline
         options.checkpointIntervalBytes = checkpointInterval
         options.returnsFreeSpace = returnsFreeSpace
+        options.recentRecords = recentRecords
         if let mapCacheBytes { options.mapCacheBytes = mapCacheBytes }
         return try SecureDevice.open(host, credential: keyFile(), anchor: anchor, mode: mode, options: options)
     }

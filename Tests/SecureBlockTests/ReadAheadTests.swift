@@ -9,6 +9,7 @@ import Testing
     private func device(_ host: any BlockHost, seed: UInt64) throws -> SecureDevice {
         try DeviceTesting.create(host, blocks: Self.blocks, segmentBlocks: 128)
         var options = DeviceOptions()
+        options.recentRecords = 0
         options.maintenance = .inline
         let device = try SecureDevice.open(host, credential: try DeviceTesting.keyFile(), options: options)
         for block in 0..<Self.blocks {

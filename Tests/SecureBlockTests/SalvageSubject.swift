@@ -96,6 +96,19 @@ struct SalvageSubject {
         }
     }
 
+    /// The logical blocks of which some record, now or formerly in use, has contents outside `destroyed`.
+    func copies(besides destroyed: Set<UInt64>) throws -> Set<UInt64> {
+        var copies: Set<UInt64> = []
+        for header in try headers() {
+            let base = geometry.physical(header.position).rawValue
+            for (slot, entry) in header.entries.enumerated()
+            where (entry.kind == .data || entry.kind == .relocation) && !destroyed.contains(base)
+                && !destroyed.contains(base + 1 + UInt64(slot))
+            { copies.insert(entry.address) }
+        }
+        return copies
+    }
+
     static func destroy(_ image: inout SparseBytes, _ blocks: [UInt64]) {
         for block in blocks { image.write(Int(block) * blockBytes, [UInt8](repeating: 0x5A, count: blockBytes)) }
     }

@@ -3,10 +3,10 @@ import SecureBlock
 /// Gathers blocks in ascending order and writes neighbours together.
 struct StagedWrites: ~Copyable {
     private static let limitBytes = 1 << 20
+    private static let smallBytes = 64 << 10
 
     private let device: any BlockDevice
-    // SAFETY: owned by this value, `limitBytes` long once there is anything to stage; `filled` never exceeds it. Most
-    // commits of an overwrite stage nothing.
+    // SAFETY: owned by this value; `filled` never exceeds its size.
     private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     private var first: UInt64 = 0
     private var filled = 0
@@ -24,9 +24,19 @@ struct StagedWrites: ~Copyable {
             try flush()
         }
         if filled == 0 { first = block }
-        if buffer.isEmpty { buffer = .allocate(byteCount: Self.limitBytes, alignment: blockBytes) }
+        reserve(filled + bytes.count)
         UnsafeMutableRawBufferPointer(rebasing: buffer[filled..<filled + bytes.count]).copyMemory(from: bytes)
         filled += bytes.count
+    }
+
+    /// Most commits stage little, and many nothing: a large buffer would cost them two system calls and its pages.
+    private mutating func reserve(_ byteCount: Int) {
+        guard byteCount > buffer.count else { return }
+        let larger = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: byteCount <= Self.smallBytes ? Self.smallBytes : Self.limitBytes, alignment: blockBytes)
+        larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[..<filled]))
+        buffer.deallocate()
+        buffer = larger
     }
 
     mutating func add(_ block: UInt64, _ bytes: [UInt8]) throws(DeviceError) {

@@ -88,8 +88,8 @@ struct LogState {
     var sparePerMille: UInt32 = 0
     /// Blocks that the log took in all its life.
     var logBlocks: UInt64 = 0
-    /// Buffers to use again.
-    var idle: [RecordBuffer] = []
+    /// Records that the host has, oldest first: what is in them can be read until their buffers are used again.
+    private(set) var retired: [RecordBuffer] = []
     var counters = DeviceCounters()
 
     /// What a root slot holds, as far as reuse of segments asks.
@@ -105,6 +105,16 @@ struct LogState {
         init(_ root: Root) {
             (number, commit, historyHorizon) = (root.number, root.commit.sequence, root.historyHorizon)
         }
+    }
+
+    mutating func retire(_ record: RecordBuffer) {
+        if retired.count < 16 { retired.append(record) }
+    }
+
+    /// The buffer of the oldest record that nobody reads, when there are more than `kept`.
+    mutating func takeRetired(keeping kept: Int) -> RecordBuffer? {
+        guard retired.count > kept, let index = retired.firstIndex(where: { $0.readers == 0 }) else { return nil }
+        return retired.remove(at: index)
     }
 
     /// The commit of the older root: nothing after it may be lost (I7).

@@ -30,7 +30,9 @@ extension SecureDevice {
             try enterNextSegment(id, allowance)
         }
         let stream = log.streams[index]
-        let record = log.idle.popLast() ?? RecordBuffer(capacity: context.geometry.recordBlocks - 1)
+        let record =
+            log.takeRetired(keeping: options.recentRecords)
+            ?? RecordBuffer(capacity: context.geometry.recordBlocks - 1)
         record.begin(
             id, at: stream.at, stream.generation, epochIndex: log.epochIndex, next: stream.next,
             segmentBlocks: blocks)
@@ -227,6 +229,6 @@ extension SecureDevice {
                 header: context.geometry.physical(record.base),
                 TagCache.Tags(generation: record.generation, tags: record.entries.map { $0?.tag ?? .zero }))
         }
-        if record.readers == 0, log.idle.count < 16 { log.idle.append(record) }
+        log.retire(record)
     }
 }

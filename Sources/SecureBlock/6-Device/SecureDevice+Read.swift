@@ -97,21 +97,25 @@ extension SecureDevice {
             let run = Run(
                 start: index, count: 1, block: entry.block, slot: entry.slot, segment: position.segment,
                 generation: segment.generation, epochIndex: segment.epochIndex,
-                isSettled: table[volatile: position.segment].isSettled, record: recordInMemory(position))
+                isSettled: table[volatile: position.segment].isSettled,
+                record: recordInMemory(position, segment.generation))
             table.addReader(position.segment)
             run.record?.readers += 1
             runs.append(run)
         }
     }
 
-    /// The record that holds `position`, while the host may not have it yet. Call with the monitor held.
-    private func recordInMemory(_ position: LogPosition) -> RecordBuffer? {
-        guard table[volatile: position.segment].recordsInMemory > 0 else { return nil }
-        for stream in log.streams {
-            if let open = stream.open, open.contains(position) { return open }
-            if let queued = stream.queue.first(where: { $0.contains(position) }) { return queued }
+    /// The record that holds `position`, while the host may not have it yet, or has it but lately. Monitor held.
+    private func recordInMemory(_ position: LogPosition, _ generation: Generation) -> RecordBuffer? {
+        if table[volatile: position.segment].recordsInMemory > 0 {
+            for stream in log.streams {
+                if let open = stream.open, open.contains(position) { return open }
+                if let queued = stream.queue.first(where: { $0.contains(position) }) { return queued }
+            }
+            if let record = log.inFlight.first(where: { $0.contains(position) }) { return record }
         }
-        return log.inFlight.first { $0.contains(position) }
+        guard options.recentRecords > 0 else { return nil }
+        return log.retired.last { $0.generation == generation && $0.contains(position) }
     }
 
     private func unpin(_ runs: [Run]) {
