@@ -75,7 +75,7 @@ struct LogState {
     var historyHorizon: SequenceNumber
     /// Log blocks since the last checkpoint froze.
     var blocksSinceCheckpoint = 0
-    /// What each root slot holds: number and commit.
+    /// What each root slot holds.
     var roots: [SlotContents]
     /// The newest root's copy in the log.
     var rootCopy: Root.Previous?
@@ -107,6 +107,7 @@ struct LogState {
         }
     }
 
+    /// The host has the record.
     mutating func retire(_ record: RecordBuffer) {
         if retired.count < 16 { retired.append(record) }
     }

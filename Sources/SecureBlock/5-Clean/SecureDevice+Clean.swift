@@ -13,6 +13,12 @@ extension SecureDevice {
     func clean() throws(DeviceError) -> Bool {
         var moved = false
         monitor.locked { isCleaning = true }
+        defer {
+            monitor.locked {
+                isCleaning = false
+                monitor.broadcast()
+            }
+        }
         for _ in 0..<Self.victimsInPass {
             let victim = try monitor.locked { () throws(DeviceError) -> UInt32? in
                 try checkWritable()
@@ -31,10 +37,8 @@ extension SecureDevice {
             moved = true
         }
         monitor.locked {
-            isCleaning = false
             cleaningIsDue = moved && reusableAfterCheckpoint < highWater
             if isCommitWorthwhile { log.commitWanted = true }
-            monitor.broadcast()
         }
         return moved
     }
@@ -65,7 +69,9 @@ extension SecureDevice {
             return (table[segment], table.load(segment))
         }
         guard let (entry, load) = taken else { return }
-        let gain = context.geometry.segmentBlocks - load
+        // What it gives back lets data go on, but for a quarter, until no segments are short any more.
+        let credit = (context.geometry.segmentBlocks - load) * 3 / 4
+        var granted = 0
         defer { monitor.locked { table.removeReader(segment) } }
         let key: SealingKey
         do {
@@ -92,7 +98,9 @@ extension SecureDevice {
                 }
             }
             block += 1 + header.dataBlocks
-            monitor.locked { grantCredit((1 + header.dataBlocks) * gain / context.geometry.segmentBlocks) }
+            let due = credit * block / context.geometry.segmentBlocks
+            monitor.locked { grantCredit(due - granted) }
+            granted = due
         }
         try monitor.locked { () throws(DeviceError) in
             try closeOpen(.clean)
@@ -106,10 +114,9 @@ extension SecureDevice {
         }
     }
 
-    /// Lets data take some of what cleaning gives back, and leaves the rest until no segments are short any more.
-    /// Monitor held.
+    /// Lets data take so many blocks more. Monitor held.
     private func grantCredit(_ blocks: Int) {
-        cleaningCredit = min(cleaningCredit + blocks * 3 / 4, context.geometry.segmentBlocks)
+        cleaningCredit = min(cleaningCredit + blocks, context.geometry.segmentBlocks)
         monitor.broadcast()
     }
 
