@@ -80,6 +80,28 @@ public enum CrashSearch {
             diesHalfWay: seed % 2 == 1)
     }
 
+    /// Crashes inside the opening of what a process left that died, with writes that nobody flushed: they must be durable
+    /// before anything goes where only they say that nothing is needed any more (I11).
+    public static func afterDeath(seed: UInt64, limit: Int = .max) -> Result {
+        var result = Result()
+        do {
+            let workload = try CrashWorkload(
+                CrashWorkload.Plan(
+                    seed: seed, isAnchored: false, steps: 80, warmUpSteps: seed % 2 == 0 ? 0 : 1500,
+                    diesHalfWay: true))
+            var enumerator = CrashImages(workload.host, .exhaustive(seed: seed))
+            for event in workload.recovery where result.images < limit && result.violations.isEmpty {
+                for image in enumerator.next(at: event) {
+                    result.images += 1
+                    check(
+                        image, image.makeHost(), workload, workload.states, floor: image.lastMark ?? 1,
+                        "seed \(seed), \(image)", &result)
+                }
+            }
+        } catch { result.violations.append("seed \(seed): the workload itself fails: \(error)") }
+        return result
+    }
+
     /// Opens what each event of a workload left of which nothing was unflushed, without one root slot or the other: losing
     /// a slot changes nothing (I11).
     public static func withOneRoot(seed: UInt64, steps: Int = 60) -> Result {

@@ -32,6 +32,8 @@ final class CrashWorkload {
     private(set) var relocatedBlocks: UInt64 = 0
     /// The first event of the workload.
     let firstEvent: Int
+    /// The events between the death of the first process and the second one's first service, where one dies half way.
+    private(set) var recovery = 0..<0
     private var random: SimRandom
     private var value: UInt64 = 0
     private var model: [UInt64]
@@ -163,7 +165,9 @@ final class CrashWorkload {
     /// Opens what a process left that died.
     private func reopen() throws -> SecureDevice {
         host.abandonWriter()
+        let death = host.eventCount
         let device = try Self.open(host, anchor, mode: .readWrite, checkpointBlocks: 24)
+        recovery = death..<host.eventCount
         let recovered = device.status.recoveredFrom.rawValue
         guard let state = states[recovered] else { throw DeviceError.latched("commit \(recovered) never was") }
         model = state

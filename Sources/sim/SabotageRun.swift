@@ -50,21 +50,9 @@ enum SabotageRun {
                     return "BindingTests/nothingOpensAsAnother: \(first)"
                 }
             } catch { return "BindingTests/nothingOpensAsAnother: \(error)" }
-            // What only one kind of failure shows; one whole workload of each kind with few crashes at each moment; the swarm
-            // for a while; more workloads, and a few moments with all crashes.
-            for flush in 0..<3 where !deadline.isPast {
-                let result = CrashSearch.run(
-                    seed: UInt64(flush), isAnchored: flush % 2 == 0, policy: .quick, failsFlush: flush)
-                if let first = result.violations.first {
-                    return "\(suite)aFailedFlushAcknowledgesNothing: \(first)"
-                }
-            }
-            if let first = CrashSearch.withReadErrors(seed: 1).violations.first {
-                return "\(suite)aReadErrorIsNoEndOfTheLog: \(first)"
-            }
-            if !deadline.isPast, let first = CrashSearch.withOneRoot(seed: 1).violations.first {
-                return "\(suite)oneRootIsEnough: \(first)"
-            }
+            if let found = narrow(until: deadline) { return found }
+            // One whole workload of each kind with few crashes at each moment; the swarm for a while; more workloads, and a
+            // few moments with all crashes.
             for seed: UInt64 in 0..<4 where !deadline.isPast {
                 if let found = crashes(seed..<seed + 1, .quick, limit: 3000) { return found }
             }
@@ -75,6 +63,29 @@ enum SabotageRun {
                 }
             }
             return swarm(from: 1001, until: deadline)
+        }
+
+        /// What only one kind of failure shows.
+        private static func narrow(until deadline: Deadline) -> String? {
+            let searches: [(test: String, run: () -> CrashSearch.Result)] =
+                [("oneRootIsEnough", { CrashSearch.withOneRoot(seed: 1) })]
+                + (0..<4).map { seed in
+                    ("whatADeadProcessLeftIsFlushedFirst", { CrashSearch.afterDeath(seed: seed, limit: 5000) })
+                }
+                + (0..<3).map { flush in
+                    (
+                        "aFailedFlushAcknowledgesNothing",
+                        {
+                            CrashSearch.run(
+                                seed: UInt64(flush), isAnchored: flush % 2 == 0, limit: 2500, policy: .quick,
+                                failsFlush: flush)
+                        }
+                    )
+                } + [("aReadErrorIsNoEndOfTheLog", { CrashSearch.withReadErrors(seed: 1) })]
+            for search in searches where !deadline.isPast {
+                if let first = search.run().violations.first { return "\(suite)\(search.test): \(first)" }
+            }
+            return nil
         }
 
         private static func crashes(_ seeds: Range<UInt64>, _ policy: CrashPolicy, limit: Int) -> String? {

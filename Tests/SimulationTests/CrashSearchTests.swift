@@ -55,6 +55,14 @@ import Testing
         #expect(result.images > 20)
     }
 
+    /// What a process wrote that died, and nobody flushed, is durable before the next one relies on it (I11).
+    @Test(arguments: 0..<6 as Range<UInt64>)
+    func whatADeadProcessLeftIsFlushedFirst(seed: UInt64) {
+        let result = CrashSearch.afterDeath(seed: seed, limit: isDebugBuild ? 100 : 5000)
+        for violation in result.violations.prefix(5) { Issue.record("\(violation)") }
+        #expect(result.images > 20)
+    }
+
     /// Either root slot is enough, at every moment.
     @Test(arguments: 1...3 as ClosedRange<UInt64>)
     func oneRootIsEnough(seed: UInt64) {

@@ -1,3 +1,7 @@
+#if SABOTAGE
+    import Glibc
+#endif
+
 /// Bugs that can be switched on, one at a time, to see that tests find them. Only a build with the flag `SABOTAGE` (see
 /// `scripts/sabotage`) has them; in any other ``isOn(_:)`` is the constant `false` and nothing of them remains.
 package enum Sabotage: String, CaseIterable, Sendable {
@@ -34,14 +38,25 @@ package enum Sabotage: String, CaseIterable, Sendable {
     // I15 and what readers and checks are told
     case keepFailedPlaintext, keepReadBuffer, zerosForErrors, skipTagCheck, checkSkipsData, checkSkipsHeaders
     case leakPlaintext
+    // Images
+    case imageRootUnchecked, imagePageUnchecked, imageLengthUnchecked
+    // Anchors and key slots
+    case anchorChecksumUnchecked, anchorNotExclusive, anchorBelievesUnwritten, registersNotSealed
+    case slotDigestUnchecked
+    // Snapshots, rotation, size, space given back to the host
+    case checkpointForgetsPins, oldKeyDroppedEarly, epochKeepsOldKey, cutForgetsGenerations, liveSegmentReturned
 
     #if SABOTAGE
+        /// `CASEMATE_BUG` names one for a whole run of tests.
+        ///
         /// SAFETY: set once, before any device is opened, by the one program that is built with the flag.
-        package nonisolated(unsafe) static var current = Sabotage.none
+        package nonisolated(unsafe) static var current =
+            getenv("CASEMATE_BUG").flatMap { Sabotage(rawValue: String(cString: $0)) } ?? Sabotage.none
 
         @inline(__always)
         package static func isOn(_ sabotage: Sabotage) -> Bool { current == sabotage }
     #else
+        @inlinable
         @inline(__always)
         package static func isOn(_ sabotage: Sabotage) -> Bool { false }
     #endif

@@ -108,6 +108,7 @@ extension SegmentTable {
                     entry.epochIndex = now.epochIndex
                 }
             }
+            if Sabotage.isOn(.checkpointForgetsPins) { entry.pins = 0 }
             entry.write(to: &writer)
         }
         return buffer

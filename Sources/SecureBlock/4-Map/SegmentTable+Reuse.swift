@@ -66,7 +66,9 @@ extension SegmentTable {
 
     /// Whether the segment holds nothing and has its space.
     func isReturnable(_ segment: UInt32) -> Bool {
-        volatile[Int(segment)].phase == .ready && volatile[Int(segment)].isBacked
+        let state = volatile[Int(segment)]
+        return state.isBacked
+            && (state.phase == .ready || Sabotage.isOn(.liveSegmentReturned) && state.isSettled)
     }
 
     /// How many segments have come as far as `phase`: all of them can be taken once nothing waits for what it waits for.

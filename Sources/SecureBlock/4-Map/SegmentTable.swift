@@ -232,7 +232,9 @@ final class SegmentTable {
         precondition(!pages.isFrozen, "pages that a checkpoint writes keep their numbers")
         for segment in min(next, count)..<count {
             precondition(isPastNeed(UInt32(segment)), "segment \(segment) is needed")
-            cutGeneration = max(cutGeneration, entries[segment].generation)
+            if !Sabotage.isOn(.cutForgetsGenerations) {
+                cutGeneration = max(cutGeneration, entries[segment].generation)
+            }
             count(entries[segment], -1)
         }
         neverUsed += max(next - count, 0)

@@ -127,7 +127,9 @@ extension SecureDevice {
             isNeeded($0) && old.contains(table[$0].epochIndex)
         }
         let isPast = log.retention.policy.isNone || log.historyHorizon >= log.keySince
-        guard isFree, isPast, log.roots.allSatisfy({ $0.commit >= log.keySince }) else {
+        guard isFree || Sabotage.isOn(.oldKeyDroppedEarly), isPast,
+            log.roots.allSatisfy({ $0.commit >= log.keySince })
+        else {
             resealIsDue = maintenance != nil && !isFree
             return
         }

@@ -65,7 +65,7 @@ extension SecureDevice {
     /// Draws the epoch and gives every stream new segments under it. The streams are empty: their records are sealed.
     private func enterNewEpoch() throws(DeviceError) {
         precondition(log.streams.allSatisfy(\.isDrained) && log.discards.isEmpty)
-        let version = context.keys.version + (log.rotation == nil ? 0 : 1)
+        let version = context.keys.version + (log.rotation == nil || Sabotage.isOn(.epochKeepsOldKey) ? 0 : 1)
         let old = (log.epoch, log.epochIndex)
         let epoch: Epoch
         do throws(SealError) {
