@@ -22,6 +22,8 @@ extension EncFS {
         case .allocateKeepingSize: try fill(inode, range, keepsSize: true)
         case .punchHole: try punch(inode, range)
         case .zero, .zeroKeepingSize:
+            // What cannot be filled again must not be freed.
+            try requireRoom(inode, range)
             try punch(inode, range)
             try fill(inode, range, keepsSize: mode == .zeroKeepingSize)
         case .collapse: try collapse(inode, range)
@@ -29,10 +31,17 @@ extension EncFS {
         }
     }
 
+    /// - Throws: `ENOSPC` for more blocks than there can be.
+    private func requireRoom(_ inode: LiveInode, _ range: Range<UInt64>) throws(VFSError) {
+        let present = try attributes(NodeID(rawValue: inode.number)).blocks512 / 8
+        guard UInt64(Self.blocks(range).count) <= (try statistics().availableBlocks) + present else {
+            throw VFSError(.noSpace)
+        }
+    }
+
     private func fill(_ inode: LiveInode, _ range: Range<UInt64>, keepsSize: Bool) throws(VFSError) {
         let blocks = Self.blocks(range)
-        let present = try attributes(NodeID(rawValue: inode.number)).blocks512 / 8
-        guard UInt64(blocks.count) <= (try statistics().availableBlocks) + present else { throw VFSError(.noSpace) }
+        try requireRoom(inode, range)
         try leaveInline(inode)
         var position = blocks.lowerBound
         while position < blocks.upperBound {

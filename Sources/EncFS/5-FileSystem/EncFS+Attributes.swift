@@ -38,7 +38,8 @@ extension EncFS {
     ) throws(TreeError) {
         if let owner = change.owner { record.owner = owner }
         if let group = change.group { record.group = group }
-        if change.clearsPrivileges {
+        // A directory's bits give nobody privileges, and stay when its owner changes (chown(2)).
+        if change.clearsPrivileges, record.kind != .directory {
             record.dropPrivileges()
             try dropFileCapabilities(tree, number, &record)
         }

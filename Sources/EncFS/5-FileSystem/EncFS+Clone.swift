@@ -12,10 +12,10 @@ extension EncFS {
     public func clone(
         _ source: NodeID, _ range: Range<UInt64>, to target: NodeID, at offset: UInt64, _ flags: WriteFlags
     ) throws(VFSError) {
-        guard range.lowerBound % Self.blockSize == 0, offset % Self.blockSize == 0 else {
-            throw VFSError(.invalidArgument)
-        }
-        let (end, overflows) = offset.addingReportingOverflow(UInt64(range.count))
+        guard range.lowerBound % Self.blockSize == 0, offset % Self.blockSize == 0,
+            range.upperBound <= Inode.maximumBytes
+        else { throw VFSError(.invalidArgument) }
+        let (end, overflows) = offset.addingReportingOverflow(range.upperBound - range.lowerBound)
         guard !overflows, end <= Inode.maximumBytes else { throw VFSError(.fileTooLarge) }
         if source == target, range.overlaps(offset..<end) { throw VFSError(.invalidArgument) }
         guard !range.isEmpty else { return }

@@ -167,14 +167,11 @@ extension EncFS {
         case .offset(let offset): start = offset
         case .end: start = record.size
         }
-        guard start < Inode.maximumBytes || bytes.isEmpty, UInt64(bytes.count) <= Inode.maximumBytes - start else {
+        guard !bytes.isEmpty else { return Plan(inode: record, range: start..<start, isDone: true) }
+        guard start < Inode.maximumBytes, UInt64(bytes.count) <= Inode.maximumBytes - start else {
             throw .refused(.fileTooLarge)
         }
         var plan = Plan(inode: record, range: start..<start + UInt64(bytes.count))
-        guard !bytes.isEmpty else {
-            plan.isDone = true
-            return plan
-        }
         let key = ItemKey(number, .inlineData)
         if let stored = try tree.value(of: key) { plan.inline = Array(stored) }
         let limit = UInt64(tree.nodeBytes / 8)
