@@ -47,41 +47,48 @@ extension FileSystem {
 
     func sync() throws(VFSError) { try commit(nil, dataOnly: false).wait() }
 
-    func names(in directory: NodeID) throws(VFSError) -> [String] {
-        var names: [String] = []
-        try readDirectory(directory, .none, after: .start, plus: false) {
-            names.append($0.name.description)
-            return true
-        }
-        return names.filter { $0 != "." && $0 != ".." }.sorted()
-    }
-
     /// Every name with all that can be seen of it but times, sorted: equal for equal filesystems of any kind.
-    func dump() throws(VFSError) -> [String] {
+    /// - Parameter dataBytes: so many bytes of each file count, from its begin.
+    package func dump(dataBytes: UInt64 = 1 << 24) throws(VFSError) -> [String] {
         var lines: [String] = []
         var directories: [(path: String, node: NodeID)] = [("", root)]
         while let (path, directory) = directories.popLast() {
             for name in try names(in: directory) {
-                let node = try find(name, in: directory)
-                let attributes = try attributes(node)
-                var line = "\(path)/\(name) \(attributes.kind) \(attributes.permissions) \(attributes.linkCount)"
-                switch attributes.kind {
-                case .directory: directories.append(("\(path)/\(name)", node))
-                case .regular:
-                    let bytes = try read(node, count: Int(clamping: min(attributes.size, 1 << 24)))
-                    line += " \(attributes.size) \(fingerprint(bytes))"
-                case .symbolicLink: line += " \(String(decoding: try readLink(node), as: UTF8.self))"
-                default: break
-                }
-                let attributeNames = try extendedAttributeNames(of: node)
-                for attribute in attributeNames.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-                    let value = try extendedAttribute(attribute, of: node)
-                    line += " \(String(decoding: attribute, as: UTF8.self)) \(fingerprint(value))"
-                }
-                lines.append(line)
+                let entry = try lookup(name, in: directory)
+                defer { forget(entry.node, count: 1) }
+                lines.append("\(path)/\(name) " + (try seen(of: entry, dataBytes)))
+                if entry.attributes.kind == .directory { directories.append(("\(path)/\(name)", entry.node)) }
             }
         }
         return lines.sorted()
+    }
+
+    private func names(in directory: NodeID) throws(VFSError) -> [Name] {
+        var names: [Name] = []
+        try readDirectory(directory, .none, after: .start, plus: false) {
+            names.append($0.name)
+            return true
+        }
+        return names
+    }
+
+    /// What a file shows but its name.
+    private func seen(of entry: Entry, _ dataBytes: UInt64) throws(VFSError) -> String {
+        let attributes = entry.attributes
+        var line = "\(attributes.kind) \(attributes.permissions) \(attributes.linkCount)"
+        switch attributes.kind {
+        case .regular:
+            let bytes = try read(entry.node, count: Int(clamping: min(attributes.size, dataBytes)))
+            line += " \(attributes.size) \(fingerprint(bytes))"
+        case .symbolicLink: line += " \(String(decoding: try readLink(entry.node), as: UTF8.self))"
+        default: break
+        }
+        let names = try extendedAttributeNames(of: entry.node)
+        for name in names.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+            let value = try extendedAttribute(name, of: entry.node)
+            line += " \(String(decoding: name, as: UTF8.self)) \(fingerprint(value))"
+        }
+        return line
     }
 }
 

@@ -26,7 +26,7 @@ enum FuzzSeeds {
             return volume.targets.filter { $0.kind == .page }.prefix(8).enumerated().map { index, target in
                 [UInt8(index % 5)] + target.plain.prefix(600)
             } + [[3] + snapshotPage()]
-        case .volume, .files, .image: return []
+        case .volume, .files, .image, .calls: return []
         }
     }
 

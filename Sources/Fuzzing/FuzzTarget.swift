@@ -2,13 +2,14 @@ import SecureBlock
 import SimHost
 import TPM
 
-/// What is fed with bytes of any kind: everything that parses what a host stores, and whole volumes.
+/// What is fed with bytes of any kind: everything that parses what a host stores, whole
+/// volumes, and the calls of programs on a mount.
 ///
 /// An input passes when ``run(_:)`` returns: nothing traps, hangs, or takes memory without bound, and what parses means
 /// the same when it is stored again. Checksums that anybody can compute are made to fit, and what is sealed is sealed
 /// under the known key, so that inputs get past them.
 public enum FuzzTarget: String, CaseIterable, Sendable {
-    case superblock, keySlot, root, recordHeader, page, volume, files, image
+    case superblock, keySlot, root, recordHeader, page, volume, files, image, calls
 
     /// What an input must not do.
     public struct Failure: Error, CustomStringConvertible {
@@ -26,6 +27,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .volume: VolumeFuzz.run(input)
         case .files: FilesFuzz.run(input)
         case .image: try ImageFuzz.run(input)
+        case .calls: try CallsFuzz.run(input)
         }
     }
 
@@ -35,6 +37,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .volume: return FuzzEdit.seeds(blocks: VolumeFuzz.targetCount)
         case .files: return FuzzEdit.seeds(blocks: FilesFuzz.targetCount)
         case .image: return FuzzEdit.seeds(blocks: ImageFuzz.targetCount)
+        case .calls: return CallsFuzz.seeds()
         default: return FuzzSeeds.structures(self)
         }
     }

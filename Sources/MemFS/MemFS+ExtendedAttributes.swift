@@ -18,6 +18,14 @@ extension MemFS {
         guard name.count > space.utf8.count else { throw VFSError(.invalidArgument) }
     }
 
+    /// `user.` belongs to files and directories only.
+    private func validate(_ name: [UInt8], on kind: NodeKind) throws(VFSError) {
+        try validate(name)
+        if name.starts(with: "user.".utf8), kind != .regular, kind != .directory {
+            throw VFSError(.notPermitted)
+        }
+    }
+
     public func extendedAttribute(_ name: [UInt8], of node: NodeID) throws(VFSError) -> [UInt8] {
         let inode = try inode(node)
         try validate(name)
@@ -35,7 +43,7 @@ extension MemFS {
         _ name: [UInt8], of node: NodeID, to value: [UInt8], _ mode: AttributeWriteMode
     ) throws(VFSError) {
         let inode = try inode(node)
-        try validate(name)
+        try validate(name, on: inode.kind)
         guard value.count <= Self.maximumValueBytes else { throw VFSError(.argListTooLong) }
         if AccessControlList.isName(name) { return try setAccessControlList(name, of: inode, to: value, mode) }
         try inode.lock.exclusive { () throws(VFSError) in
@@ -67,7 +75,7 @@ extension MemFS {
 
     public func removeExtendedAttribute(_ name: [UInt8], of node: NodeID) throws(VFSError) {
         let inode = try inode(node)
-        try validate(name)
+        try validate(name, on: inode.kind)
         try inode.lock.exclusive { () throws(VFSError) in
             guard let place = inode.extendedAttributes.firstIndex(where: { $0.name == name }) else {
                 // acl(5) has no error for taking away a list that is not there.

@@ -23,7 +23,7 @@ import Testing
     @Test(arguments: FuzzTarget.allCases)
     func changedInputsPass(target: FuzzTarget) throws {
         let inputs = Self.corpus(target).map(\.bytes) + target.seeds()
-        let isSlow = [.volume, .files, .image].contains(target)
+        let isSlow = [.volume, .files, .image, .calls].contains(target)
         var random = SimRandom(seed: 11)
         for _ in 0..<(isDebugBuild ? (isSlow ? 2 : 50) : (isSlow ? 300 : 10_000)) {
             var bytes = inputs[Int(random.next() % UInt64(inputs.count))]
