@@ -68,6 +68,19 @@ extension AnchorError: CustomStringConvertible {
     }
 }
 
+extension Anchor {
+    /// What is stored for the volume whose keys these are; the anchor has them from here on.
+    /// - Throws: ``VolumeError/anchorOfAnotherVolume``, ``VolumeError/anchorUnavailable(_:)``,
+    ///   ``VolumeError/anchorRefused(_:)``.
+    func load(with keys: VolumeKeys) throws(VolumeError) -> AnchorValue? {
+        do throws(SealError) { use(try keys.anchorKeys()) } catch { throw .crypto("\(error)") }
+        let value: AnchorValue?
+        do throws(AnchorError) { value = try load() } catch { throw VolumeError(error) }
+        if let value, value.volume != keys.volume { throw .anchorOfAnotherVolume }
+        return value
+    }
+}
+
 /// Of an anchor that anybody who reaches it may read and write, as often as may be.
 extension Anchor {
     public var preferredPolicy: AnchorPolicy { .everyCommit }

@@ -1,12 +1,7 @@
 /// The stored form of a ``FileAnchor``: two records of 512 bytes at offsets 0 and 4096. All numbers are little-endian:
 ///
 ///      offset  bytes  field
-///           0      8  magic "CMANCHOR"
-///           8      2  version, 1
-///          10      6  zero
-///          16     16  volume identifier
-///          32      8  sequence of the commit
-///          40     16  tag of the commit
+///           0     56  value (``AnchorValue/write(to:)``)
 ///          56      8  update number, from 1; odd in the first record, even in the second
 ///          64    416  zero
 ///         480     32  SHA-256 of bytes 0…479
@@ -14,8 +9,6 @@
 /// The higher update number is the newest. The checksum finds torn writes and decay, not forgery: the storage is trusted
 /// to the extent that an anchor is.
 struct DiskAnchor {
-    static let magic: UInt64 = 0x524F_4843_4E41_4D43  // "CMANCHOR"
-    static let version: UInt16 = 1
     static let recordBytes = 512
     static let recordOffsets = [0, blockBytes]
     static let fileBytes = 2 * blockBytes
@@ -38,7 +31,7 @@ struct DiskAnchor {
                 let record = try Self.parse(Array(bytes[offset..<offset + Self.recordBytes]), index)
                 if record.update > newest?.update ?? 0 { newest = record }
             } catch {
-                if case .unexpected("version", _) = error { found = "a version newer than \(Self.version)" }
+                if case .unexpected("version", _) = error { found = "a version newer than \(AnchorValue.version)" }
             }
         }
         if newest == nil, bytes.contains(where: { $0 != 0 }) { throw .damaged(found) }
@@ -60,12 +53,7 @@ struct DiskAnchor {
         var bytes = [UInt8](repeating: 0, count: recordBytes)
         bytes.withMutableRawBytes { buffer in
             var writer = ByteWriter(buffer)
-            writer.u64(magic)
-            writer.u16(version)
-            writer.zeros(6)
-            writer.volumeIdentifier(record.value.volume)
-            writer.u64(record.value.sequence.rawValue)
-            writer.tag(record.value.tag)
+            record.value.write(to: &writer)
             writer.u64(record.update)
         }
         bytes.replaceSubrange((recordBytes - Digest.byteCount)..., with: try digest(bytes))
@@ -87,12 +75,7 @@ struct DiskAnchor {
         }
         return try bytes.withRawBytes { bytes throws(ParseError) in
             var reader = ByteReader(bytes)
-            guard try reader.u64() == magic else { throw .unexpected(field: "magic", position: 0) }
-            guard try reader.u16() == version else { throw .unexpected(field: "version", position: 8) }
-            try reader.zeros(6, field: "reserved")
-            let value = AnchorValue(
-                volume: try reader.volumeIdentifier(), sequence: SequenceNumber(try reader.u64()),
-                tag: try reader.tag())
+            let value = try AnchorValue(parsing: &reader)
             let update = try reader.u64()
             guard update > 0, self.index(update) == index else { throw .unexpected(field: "update", position: 56) }
             return Record(value: value, update: update)

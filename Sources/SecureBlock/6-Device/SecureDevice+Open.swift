@@ -95,18 +95,10 @@ extension SecureDevice {
             else { throw .anchorRequired }
             return nil
         }
-        do throws(SealError) { anchor.use(try unlocked.context.keys.anchorKeys()) } catch {
-            throw .crypto("\(error)")
+        let value = try anchor.load(with: unlocked.context.keys)
+        guard value != nil || unlocked.newest.anchored == nil || options.acceptsMissingAnchor else {
+            throw .anchorUnavailable("\(anchor) is empty, but the volume was anchored")
         }
-        let value: AnchorValue?
-        do throws(AnchorError) { value = try anchor.load() } catch { throw VolumeError(error) }
-        guard let value else {
-            guard unlocked.newest.anchored == nil || options.acceptsMissingAnchor else {
-                throw .anchorUnavailable("\(anchor) is empty, but the volume was anchored")
-            }
-            return nil
-        }
-        guard value.volume == unlocked.context.superblock.volume else { throw .anchorOfAnotherVolume }
         return value
     }
 

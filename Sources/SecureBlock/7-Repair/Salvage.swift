@@ -67,7 +67,7 @@ public struct Salvage {
         report.headers = survey.records
         report.epochs = survey.epochs.count
         report.unreadableHostBlocks = scan.unreadableBlocks
-        let anchorValue = try load(anchor, source)
+        let anchorValue = try anchor?.load(with: source.keys)
         let lineage = try findLine(scan, survey, source, anchorValue)
         let end = try findEnd(scan, survey, lineage, source, anchorValue)
         var geometry = source.geometry
@@ -91,15 +91,6 @@ public struct Salvage {
             lastMissing: end.seen.lastMissing(through: end.commit), newestGenerations: end.newestGenerations)
         report.lostMapPages += map.lostLeaves
         try fill(target, newCredential, geometry, source.suite, map)
-    }
-
-    private func load(_ anchor: (any Anchor)?, _ source: SalvageSource) throws(VolumeError) -> AnchorValue? {
-        guard let anchor else { return nil }
-        do throws(SealError) { anchor.use(try source.keys.anchorKeys()) } catch { throw .crypto("\(error)") }
-        let value: AnchorValue?
-        do throws(AnchorError) { value = try anchor.load() } catch { throw VolumeError(error) }
-        if let value, value.volume != source.keys.volume { throw .anchorOfAnotherVolume }
-        return value
     }
 
     /// Creates the new volume and copies into it.
