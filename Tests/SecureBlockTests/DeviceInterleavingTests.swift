@@ -127,7 +127,7 @@ private final class Handover: @unchecked Sendable {
 }
 
 /// A host that, told to, lets writes wait, and takes their bytes only when they are released.
-private final class HoldingHost: ForwardingHost, @unchecked Sendable {
+private final class HoldingHost: LentHost, @unchecked Sendable {
     private struct Held: @unchecked Sendable {
         // SAFETY: the contract of `beginWrite` keeps the bytes until the write completes: what the test is about.
         let offset: UInt64

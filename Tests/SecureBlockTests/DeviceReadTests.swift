@@ -133,13 +133,3 @@ import Testing
         try device.close()
     }
 }
-
-/// Counts the reads it is asked for.
-private final class CountingHost: ForwardingHost, @unchecked Sendable {
-    // SAFETY: the test has one thread, and the device no other.
-    private(set) var reads = 0
-    override func read(_ batch: [HostRead]) throws(HostError) {
-        reads += batch.count
-        try super.read(batch)
-    }
-}

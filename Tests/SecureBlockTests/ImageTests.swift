@@ -150,13 +150,3 @@ import Testing
         }
     }
 }
-
-private final class CountingHost: ForwardingHost, @unchecked Sendable {
-    // SAFETY: used from one thread.
-    var reads = 0
-
-    override func read(_ batch: [HostRead]) throws(HostError) {
-        reads += batch.count
-        try host.read(batch)
-    }
-}
