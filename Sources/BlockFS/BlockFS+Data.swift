@@ -13,6 +13,7 @@ extension BlockFS {
         _ node: NodeID, _ handle: Handle, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
     ) throws(VFSError) -> Int {
         try requireDisk(node)
+        let byteCount = byteCount
         guard offset < byteCount, !buffer.isEmpty else { return 0 }
         let count = Int(min(UInt64(buffer.count), byteCount - offset))
         let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
@@ -35,7 +36,8 @@ extension BlockFS {
         _ flags: WriteFlags
     ) throws(VFSError) -> Written {
         try requireDisk(node)
-        // The end never moves, so that what is to go behind it has no room.
+        // Writing never moves the end, so that what is to go behind it has no room.
+        let byteCount = byteCount
         guard case .offset(let offset) = position, offset < byteCount else { throw VFSError(.noSpace) }
         guard !bytes.isEmpty else { return Written(count: 0, end: offset) }
         let count = Int(min(UInt64(bytes.count), byteCount - offset))
@@ -52,6 +54,7 @@ extension BlockFS {
         _ node: NodeID, _ handle: Handle, _ range: Range<UInt64>, _ mode: AllocationMode
     ) throws(VFSError) {
         try requireDisk(node)
+        let byteCount = byteCount
         switch mode {
         case .punchHole, .zeroKeepingSize: break
         case .zero where range.upperBound <= byteCount: break

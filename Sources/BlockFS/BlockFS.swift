@@ -40,10 +40,11 @@ public final class BlockFS: FileSystem {
 
     let device: any BlockDevice
     let options: Options
-    /// Size of the device and of the file, in bytes.
-    let byteCount: UInt64
+    /// Size of the device and of the file, in bytes; another one after a resize.
+    var byteCount: UInt64 { device.logicalBlockCount * UInt64(blockBytes) }
     let writing = RangeLock()
     let times: Mutex<Times>
+    private let observer = Mutex<(any ChangeObserver)?>(nil)
     private let commits: CommitClock?
 
     struct Times: Sendable {
@@ -57,7 +58,6 @@ public final class BlockFS: FileSystem {
     public init(_ device: any BlockDevice, _ options: Options) throws(VFSError) {
         self.device = device
         self.options = options
-        byteCount = device.logicalBlockCount * UInt64(blockBytes)
         let now = Timestamp.now
         times = Mutex(Times(read: now, written: now, changed: now))
         guard !device.isReadOnly else {
@@ -76,7 +76,7 @@ public final class BlockFS: FileSystem {
 
     public var traits: Traits {
         Traits(
-            ownsState: true, readOnly: device.isReadOnly, maximumFileBytes: byteCount, typeName: "blockfs",
+            ownsState: true, readOnly: device.isReadOnly, maximumFileBytes: UInt64(Int64.max), typeName: "blockfs",
             bypassesCaches: true)
     }
 
@@ -116,6 +116,14 @@ public final class BlockFS: FileSystem {
             }
         } catch { throw failure(error) }
     }
+
+    /// The device has another size.
+    public func sizeChanged() {
+        times.withLock { $0.changed = .now }
+        observer.withLock { $0 }?.changed(Self.disk)
+    }
+
+    public func observe(_ observer: (any ChangeObserver)?) { self.observer.withLock { $0 = observer } }
 
     /// Has a commit come soon if the device would like one. After every change, so that what is overwritten never holds
     /// so much space that a write has to wait.

@@ -24,7 +24,7 @@ extension Fsck {
             let seeksDamage = report.findings.contains { $0.part == .data }
             checkFileSystem(WatchedDevice(view, isWanted: isWanted), seeksDamage: seeksDamage, &report)
         } else {
-            report.add(.init(.filesystem, "none of ours"))
+            report.add(.init(.filesystem, Report.noFileSystem))
         }
         guard isWanted() else { throw Cancelled() }
         return report

@@ -69,7 +69,12 @@ public struct Fsck {
                     "\(summary.inodes) inodes, \(summary.directories) of them directories, \(summary.nodes) tree nodes, "
                         + "\(summary.dataBlocks) data blocks"))
         } catch {
-            findings.append(.init(.filesystem, .error, "\(error)"))
+            // A disk for another filesystem, or for none yet.
+            if error == .notFormatted {
+                report.add(.init(.filesystem, Report.noFileSystem))
+            } else {
+                findings.append(.init(.filesystem, .error, "\(error)"))
+            }
         }
         for finding in findings { report.add(finding) }
     }
@@ -95,7 +100,7 @@ extension Report.Finding {
         let part: Report.Part =
             switch finding.kind {
             case "superblock-damaged": .superblocks
-            case "key-slot-damaged", "key-slot-replaced": .keySlots
+            case "key-slot-damaged", "key-slot-replaced", "key-slot-unbound": .keySlots
             case "root-damaged", "older-root-stranded": .roots
             case "no-anchor", "anchor-not-given": .anchor
             case "cut-records": .chain
@@ -120,6 +125,8 @@ extension Report.Finding {
 }
 
 extension Report {
+    static let noFileSystem = "none of ours"
+
     /// What was looked at.
     mutating func add(_ status: DeviceStatus, _ summary: VolumeCheckSummary, readsData: Bool) {
         add(.init(.superblocks, "2 copies"))

@@ -4,7 +4,9 @@ public import SecureBlock
 /// A salvage, and what the filesystem in the new volume says of it: paths and byte ranges.
 public struct SalvageOutcome: Sendable {
     public var report: SalvageReport
-    /// What the filesystem's check found in the new volume; empty when there is no filesystem.
+    /// There is a filesystem of ours in the new volume, or what is left of one.
+    public var hasFileSystem = true
+    /// What the filesystem's check found in the new volume.
     public var findings: [Finding] = []
     /// Why the filesystem could not be checked, when it could not.
     public var fileSystemFailure: String?
@@ -25,7 +27,9 @@ public struct SalvageOutcome: Sendable {
             _ = try EncFS.check(
                 device, readData: report.lostBlocks > 0, suspects: report.doubtful, progress: progress
             ) { findings.append($0) }
-        } catch { fileSystemFailure = "\(error)" }
+        } catch {
+            if error == .notFormatted { hasFileSystem = false } else { fileSystemFailure = "\(error)" }
+        }
         self.findings = findings
         do throws(DeviceError) { try device.close() } catch { throw .device(error) }
     }
@@ -79,12 +83,13 @@ public struct SalvageOutcome: Sendable {
                     + "\(branch.last.rawValue), last written \(UTCTime(milliseconds: branch.lastMilliseconds).text)"
             )
         }
-        if let fileSystemFailure { lines.append("  filesystem   NONE, or beyond use: \(fileSystemFailure)") }
+        if !hasFileSystem { lines.append("  filesystem   \(Report.noFileSystem)") }
+        if let fileSystemFailure { lines.append("  filesystem   BEYOND USE: \(fileSystemFailure)") }
         lines += findings.prefix(Self.shownLines).map { "  \($0)" }
         if findings.count > Self.shownLines {
             lines.append("  and \(findings.count - Self.shownLines) findings more")
         }
-        if fileSystemFailure != nil {
+        if !hasFileSystem || fileSystemFailure != nil {
             lines += report.lost.prefix(Self.shownLines).map {
                 "  lost: blocks \($0.first.rawValue)..<\($0.first.rawValue + $0.count) (\($0.reason.rawValue))"
             }
@@ -137,6 +142,7 @@ public struct SalvageOutcome: Sendable {
                         "inode": $0.inode.map { .number($0) } ?? .null, "what": .string($0.message),
                     ]
                 }),
+            "hasFilesystem": .bool(hasFileSystem),
             "filesystemFailure": fileSystemFailure.map { .string($0) } ?? .null,
         ]
     }

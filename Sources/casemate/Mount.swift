@@ -42,7 +42,8 @@ struct Mount {
         let files = try fileSystem(on: device, logger) { () throws(CommandFailure) in try access.close(device) }
         let served = Served(
             files: files,
-            service: MountedVolume(path: access.absolutePath, device: device, host: host, files: files)
+            service: MountedVolume(
+                path: access.absolutePath, device: device, host: host, files: files, logger: logger)
         ) { () throws(CommandFailure) in try close(files, device) }
         try serve(served, logger, ready: ready)
     }

@@ -3,6 +3,7 @@ import CommandSupport
 import EncFS
 import FUSEFront
 import SecureBlock
+import VolumeControl
 
 struct MountCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -14,6 +15,7 @@ struct MountCommand: ParsableCommand {
               casemate mount secrets.volume ~/secrets
               casemate mount secrets.volume ~/secrets -o allow_other,noatime,commit=30
               casemate mount secrets.volume ~/then --at 1234        an earlier commit, read-only
+              casemate mount secrets.volume ~/then --snapshot NAME  a snapshot, also while the volume is mounted elsewhere
               casemate mount rootfs.image ~/rootfs --root-hash HEX  an image (casemate image build), read-only
 
             -o takes what FUSE programs take: ro, allow_other, allow_root, suid, dev, noexec, noatime, nonempty, auto_unmount, fsname=, \
@@ -94,12 +96,21 @@ struct MountCommand: ParsableCommand {
         if isInBackground { return try serveInBackground(access) }
         let options = try fuseOptions
         // Before the passphrase is asked for: what is wrong with the paths costs no typing and no key derivation.
+        let mountpoint: String
         do throws(FUSEError) {
-            try MountpointCheck.check(directory, backing: [volume], hidesFiles: options.hidesFiles)
+            mountpoint = try MountpointCheck.check(directory, backing: [volume], hidesFiles: options.hidesFiles)
         } catch {
             throw CommandFailure(error, mountpoint: directory)
         }
-        let host = try openHost(access)
+        let host: FileBlockHost
+        if let snapshot {
+            switch try access.find(mode) {
+            case .file(let found): host = found
+            case .mounted(let client): return try ask(client, for: snapshot, at: mountpoint, access)
+            }
+        } else {
+            host = try openHost(access)
+        }
         let image: ImageAccess?
         var credential: Credential?
         do {
@@ -118,6 +129,21 @@ struct MountCommand: ParsableCommand {
         try serve(mount, image, host, credential) {
             Terminal.note("casemate: \(volume) is mounted on \(directory); Control-C unmounts it")
         }
+    }
+
+    /// Has the process that serves the volume show its snapshot, too: nobody else can have the volume open.
+    private func ask(
+        _ client: ControlClient, for snapshot: SnapshotName, at mountpoint: String, _ access: VolumeAccess
+    ) throws {
+        guard !foreground, log == nil else {
+            throw CommandFailure(
+                .inUse, "mounted, so that its snapshots are shown by the process that serves it", at: volume,
+                advice: "Leave out --foreground and --log.")
+        }
+        try access.ask(
+            client,
+            .snapshotMount(
+                name: "\(snapshot)", directory: mountpoint, options: self.options.joined(separator: ",")))
     }
 
     /// An image is never written, so nobody needs the right to.

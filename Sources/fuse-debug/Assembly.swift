@@ -5,6 +5,7 @@ import FUSEFront
 import Glibc
 import HostFS
 import LibOSCore
+import Logging
 import MemFS
 import SecureBlock
 import UnionFS
@@ -184,9 +185,10 @@ final class Assembly {
     }
 
     /// Answers for the volume, where there is exactly one.
-    func controlService() -> MountedVolume? {
+    func controlService(_ logger: Logger) -> MountedVolume? {
         guard volumes.count == 1, let volume = volumes.first else { return nil }
-        return MountedVolume(path: volume.path, device: volume.device, host: volume.host, files: volume.files)
+        return MountedVolume(
+            path: volume.path, device: volume.device, host: volume.host, files: volume.files, logger: logger)
     }
 
     private func openDevice(_ path: String, _ settings: Settings) throws(CommandFailure) -> (

@@ -26,7 +26,7 @@ struct DebugMount {
         assembly = try Assembly(command.orderedMounts, block: command.block, settings)
         var control: ControlServer?
         do throws(FUSEError) {
-            if let service = assembly.controlService() {
+            if let service = assembly.controlService(logger) {
                 control = try ControlServer(root: assembly.filesystem.root, service: service, logger: logger)
             }
             session = try FUSESession(

@@ -48,6 +48,68 @@ import Testing
         }
     }
 
+    /// Beside the volume that goes on, served by the same process, and gone with it.
+    @Test func snapshotsAreShownBesideTheirMountedVolume() throws {
+        try inTemporaryFolder { folder in
+            let volume = try VolumeFile(in: folder, size: "32M")
+            let before = Data((0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+            let points = try ["one", "two", "three"].map { name in
+                let point = folder.appendingPathComponent(name)
+                try FileManager.default.createDirectory(at: point, withIntermediateDirectories: true)
+                return point
+            }
+            defer {
+                for point in points where Mounted.isMountpoint(point.path) {
+                    _ = try? ProgramRun.run("/usr/bin/fusermount3", ["-u", "-z", "-q", point.path])
+                }
+            }
+            func show(_ source: String, _ name: String, _ point: URL, _ more: String...) throws -> ProgramRun {
+                try ProgramRun.run(ProgramRun.casemate, ["mount", source, point.path, "--snapshot", name] + more)
+            }
+            try Mounted.with(volume) { mounted throws in
+                try before.write(to: mounted.file("kept"))
+                #expect(try casemate("snapshot", "create", mounted.point.path, "then").status == 0)
+                try Data(repeating: 1, count: before.count).write(to: mounted.file("kept"))
+                try mounted.withWriter { writer throws in
+                    // By file and by directory, and the same twice; nobody is asked for a secret.
+                    for (source, point) in [(volume.path, points[0]), (mounted.point.path, points[1])] {
+                        let run = try show(source, "then", point)
+                        #expect(run.status == 0 && run.output.contains("process \(mounted.process)"), "\(run.text)")
+                        #expect(try Data(contentsOf: point.appendingPathComponent("kept")) == before)
+                    }
+                    #expect(throws: (any Error).self) {
+                        try before.write(to: points[0].appendingPathComponent("new"))
+                    }
+                    #expect(writer.isRunning)
+                }
+                let info = try casemate("info", points[0].path)
+                #expect(info.status == 0 && info.output.contains(volume.path), "\(info.text)")
+                // The volume's own mount is still the one that is found by its file.
+                #expect(try casemate("snapshot", "create", volume.path, "later").status == 0)
+                let held = try casemate("snapshot", "delete", volume.path, "then")
+                #expect(held.status == CommandStatus.snapshotRefused.rawValue, "\(held.text)")
+                for refused in [
+                    try show(volume.path, "none", points[2]),
+                    try show(volume.path, "then", points[2], "--foreground"),
+                    try show(volume.path, "then", points[0]),
+                ] { #expect(refused.status != 0, "\(refused.text)") }
+                #expect(!Mounted.isMountpoint(points[2].path))
+                #expect(try casemate("unmount", points[1].path).status == 0)
+                try mounted.unmount()
+                #expect(mounted.hasEnded)
+                for point in points { #expect(!Mounted.isMountpoint(point.path)) }
+            }
+            try Mounted.with(volume) { mounted throws in
+                #expect(try show(volume.path, "then", points[0]).status == 0)
+                #expect(try casemate("unmount", points[0].path).status == 0)
+                #expect(try casemate("snapshot", "delete", volume.path, "then").status == 0)
+                #expect(try Data(contentsOf: mounted.file("kept")).first == 1)
+            }
+            let check = try volume.run("fsck", "--read-data")
+            #expect(check.status == 0, "\(check.text)")
+        }
+    }
+
     @Test func aMountedVolumeIsCheckedWhileSomebodyWrites() throws {
         try inTemporaryFolder { folder in
             let volume = try VolumeFile(in: folder, size: "32M")

@@ -17,6 +17,8 @@ package enum ControlRequest: Hashable, Sendable {
     case snapshotCreate(name: String)
     case snapshotDelete(name: String)
     case snapshotList(json: Bool)
+    /// Shows a snapshot at a directory of the daemon's, by its absolute path; `options` as of `-o`.
+    case snapshotMount(name: String, directory: String, options: String)
     case resize(bytes: UInt64)
 
     /// Requests of one lane run one at a time; lookers-on of any number. What changes the volume beside its files is one
@@ -25,7 +27,7 @@ package enum ControlRequest: Hashable, Sendable {
 
     package var lane: Lane {
         switch self {
-        case .info, .whereabouts, .keysList, .snapshotList: .looking
+        case .info, .whereabouts, .keysList, .snapshotList, .snapshotMount: .looking
         case .keysAdd, .keysRemove, .keysChange, .keysRotate, .snapshotCreate, .snapshotDelete, .resize: .changing
         case .check: .checking
         }
@@ -44,6 +46,7 @@ package enum ControlRequest: Hashable, Sendable {
         case snapshotList = 10
         case resize = 11
         case keysRotate = 12
+        case snapshotMount = 13
     }
 }
 
@@ -90,6 +93,11 @@ extension ControlRequest {
         case .snapshotList(let json):
             verb(.snapshotList)
             fields.flag(json)
+        case .snapshotMount(let name, let directory, let options):
+            verb(.snapshotMount)
+            fields.text(name)
+            fields.text(directory)
+            fields.text(options)
         case .resize(let bytes):
             verb(.resize)
             fields.u64(bytes)
@@ -119,6 +127,9 @@ extension ControlRequest {
         case .snapshotCreate: request = .snapshotCreate(name: try fields.text())
         case .snapshotDelete: request = .snapshotDelete(name: try fields.text())
         case .snapshotList: request = .snapshotList(json: try fields.flag())
+        case .snapshotMount:
+            request = .snapshotMount(
+                name: try fields.text(), directory: try fields.text(), options: try fields.text())
         case .resize: request = .resize(bytes: try fields.u64())
         }
         try fields.finish()

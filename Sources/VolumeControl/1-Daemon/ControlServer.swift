@@ -14,6 +14,13 @@ package protocol ControlService: AnyObject, Sendable {
     func perform(
         _ request: ControlRequest, _ credentials: [Credential], _ job: ControlJob
     ) throws(CommandFailure) -> ControlResult
+
+    /// Called once, after the last request; on return nothing that requests began uses the volume any more.
+    func end()
+}
+
+extension ControlService {
+    package func end() {}
 }
 
 /// The daemon's end of the control channel.
@@ -76,6 +83,7 @@ package final class ControlServer: ControlHandler, @unchecked Sendable {
         shutdown(listener, Int32(SHUT_RDWR))
         thread.withLock { $0?.join() }
         state.changeWhen({ $0.conversations == 0 }) { _ in }
+        service.end()
     }
 
     package func control(

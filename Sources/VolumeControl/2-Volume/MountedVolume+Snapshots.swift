@@ -21,7 +21,7 @@ extension MountedVolume {
         return json ? list.json.text : list.text
     }
 
-    private static func name(_ text: String) throws(CommandFailure) -> SnapshotName {
+    static func name(_ text: String) throws(CommandFailure) -> SnapshotName {
         guard let name = SnapshotName(text) else { throw CommandFailure(.usage, "no name for a snapshot") }
         return name
     }

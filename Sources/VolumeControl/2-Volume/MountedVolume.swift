@@ -1,8 +1,10 @@
 import BlockFS
 import CommandSupport
 import EncFS
+import FUSEFront
 import Glibc
 import Inspection
+import Logging
 import SecureBlock
 import VFS
 
@@ -14,13 +16,20 @@ package final class MountedVolume: ControlService {
     let host: any BlockHost
     /// The device's client, who alone commits.
     let files: any FileSystem
+    private let snapshotMounts: SnapshotMounts
 
-    package init(path: String, device: SecureDevice, host: any BlockHost, files: any FileSystem) {
+    /// - Parameter logger: hears what goes wrong in mounts of snapshots.
+    package init(
+        path: String, device: SecureDevice, host: any BlockHost, files: any FileSystem, logger: Logger
+    ) {
         self.path = path
         self.device = device
         self.host = host
         self.files = files
+        snapshotMounts = SnapshotMounts(volume: path, logger: logger)
     }
+
+    package func end() { snapshotMounts.end() }
 
     package func perform(
         _ request: ControlRequest, _ credentials: [Credential], _ job: ControlJob
@@ -53,6 +62,8 @@ package final class MountedVolume: ControlService {
         case .check(let readsData, let json): return try check(readsData: readsData, json: json, job)
         case .snapshotCreate(let name): return ControlResult(try createSnapshot(name))
         case .snapshotDelete(let name): return ControlResult(try deleteSnapshot(name))
+        case .snapshotMount(let name, let directory, let options):
+            return ControlResult(try mountSnapshot(name, at: directory, options))
         case .resize(let bytes): return ControlResult(try resize(toBytes: bytes, job))
         case .snapshotList(let json): return ControlResult(listSnapshots(json: json))
         }
@@ -68,10 +79,30 @@ package final class MountedVolume: ControlService {
         return json ? summary.json.text : summary.text(volume: path)
     }
 
-    private func whereabouts(of file: String, json: Bool) throws(CommandFailure) -> String {
-        guard let files = files as? EncFS else {
-            throw CommandFailure(.commandRefused, "there is no filesystem on it that we know", at: path)
+    private func mountSnapshot(
+        _ text: String, at directory: String, _ options: String
+    ) throws(CommandFailure) -> String {
+        let name = try Self.name(text)
+        guard files is EncFS else { throw noFiles }
+        var parsed = FUSEOptions()
+        do throws(FUSEError) { try parsed.apply(list: options) } catch {
+            throw CommandFailure(error, mountpoint: directory)
         }
+        let view: SecureDevice
+        do throws(VolumeError) { view = try device.openSnapshot(name) } catch {
+            throw CommandFailure(error, volume: path)
+        }
+        try snapshotMounts.add(view, named: name, host: host, at: directory, parsed)
+        return
+            "\(path): snapshot \"\(name)\" is mounted on \(directory) by process \(getpid()), which serves the volume"
+    }
+
+    private var noFiles: CommandFailure {
+        CommandFailure(.commandRefused, "there is no filesystem on it that we know", at: path)
+    }
+
+    private func whereabouts(of file: String, json: Bool) throws(CommandFailure) -> String {
+        guard let files = files as? EncFS else { throw noFiles }
         // Blocks have a place in the log once they are in a record; a commit puts them there.
         try commit()
         let found = try Whereabouts(of: file, in: files, on: device, volume: path)
@@ -80,13 +111,13 @@ package final class MountedVolume: ControlService {
 
     private func resize(toBytes bytes: UInt64, _ job: ControlJob) throws(CommandFailure) -> String {
         if device.isReadOnly { throw CommandFailure(DeviceError.readOnly, volume: path) }
-        guard let files = files as? EncFS else {
-            throw CommandFailure(.commandRefused, "there is no filesystem on it that we know", at: path)
-        }
-        let resizer = VolumeResizer(device, files, volume: path) { [self] body throws(CommandFailure) in
+        guard files is EncFS || files is BlockFS else { throw noFiles }
+        let resizer = VolumeResizer(device, files as? EncFS, volume: path) { [self] body throws(CommandFailure) in
             try quiesce(body)
         }
-        return "\(path): \(try resizer.resize(toBytes: bytes) { job.progress($0, of: $1) })"
+        let said = try resizer.resize(toBytes: bytes) { job.progress($0, of: $1) }
+        (files as? BlockFS)?.sizeChanged()
+        return "\(path): \(said)"
     }
 
     // MARK: keys
