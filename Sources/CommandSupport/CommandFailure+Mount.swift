@@ -20,7 +20,7 @@ extension CommandFailure {
         case .mountpointDead: .alreadyMounted
         case .noFUSEDevice, .noFusermount: .fuseUnavailable
         case .notMounted, .notOurs: .notMounted
-        case .busy: .mountBusy
+        case .busy, .mountedElsewhere: .mountBusy
         case .serverDied: .daemonLost
         case .closingFailed, .notDurable: .hostFailed
         case .system: .internal

@@ -28,6 +28,29 @@ import VFS
         mounted.end()
     }
 
+    /// Who copied the mount into a namespace of its own keeps the filesystem open, and nobody waits for that.
+    @Test(.enabled(if: Machine.isRoot && access("/usr/bin/unshare", X_OK) == 0, "needs root and unshare"))
+    func aCopyInAnotherNamespaceIsTold() throws {
+        let mounted = try Mounted()
+        let holder = Process()
+        holder.executableURL = URL(fileURLWithPath: "/usr/bin/unshare")
+        holder.arguments = ["--mount", "--propagation", "private", "/bin/sh", "-c", "echo there; exec sleep 300"]
+        let said = Foundation.Pipe()
+        holder.standardOutput = said
+        try holder.run()
+        defer {
+            kill(holder.processIdentifier, SIGKILL)
+            holder.waitUntilExit()
+        }
+        let first = try said.fileHandleForReading.read(upToCount: 1)
+        try #require(first?.isEmpty == false)
+        let expected = FUSEError.mountedElsewhere(
+            mounted.path, process: holder.processIdentifier, place: mounted.path)
+        #expect(throws: expected) { try Unmounting.unmount(mounted.path) }
+        kill(holder.processIdentifier, SIGKILL)
+        mounted.end()
+    }
+
     @Test func aBusyMountStays() throws {
         let mounted = try Mounted()
         try {

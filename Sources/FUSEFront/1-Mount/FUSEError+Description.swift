@@ -27,6 +27,9 @@ extension FUSEError: CustomStringConvertible {
         case .closingFailed(let text): "unmounted, but closing failed: \(text)"
         case .serverDied(let path):
             "\(path) is unmounted, but its process ended without closing the filesystem; its last changes may be lost"
+        case .mountedElsewhere(let path, let process, let place):
+            "\(path) is unmounted, but process \(process) still has it mounted at \(place); the volume stays open until that is "
+                + "unmounted, too, or the process ends"
         }
     }
 }

@@ -41,4 +41,7 @@ public enum FUSEError: Error, Hashable, Sendable {
     case closingFailed(String)
     /// Unmounted, but its process ended without saying that the filesystem was closed.
     case serverDied(String)
+    /// Unmounted here, but `process` still has it at `place`, in a mount namespace of its own or bound to another directory:
+    /// the filesystem stays open until that goes, too.
+    case mountedElsewhere(String, process: Int32, place: String)
 }

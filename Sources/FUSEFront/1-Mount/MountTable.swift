@@ -15,14 +15,33 @@ package struct MountTableEntry: Hashable {
 /// What is mounted, as this process sees it. Reading it asks no filesystem, so that a serving thread may.
 package enum MountTable {
     /// - Throws: ``FUSEError/system(call:errno:path:)`` without `/proc`.
-    package static func entries() throws(FUSEError) -> [MountTableEntry] {
-        let bytes = try SmallFile.read("/proc/self/mountinfo")
+    package static func entries() throws(FUSEError) -> [MountTableEntry] { try entries(of: "self") }
+
+    private static func entries(of process: String) throws(FUSEError) -> [MountTableEntry] {
+        let bytes = try SmallFile.read("/proc/\(process)/mountinfo")
         return bytes.split(separator: UInt8(ascii: "\n")).compactMap { entry(String(decoding: $0, as: UTF8.self)) }
     }
 
     /// What one sees at `path`, which is absolute and without symbolic links: the last mount there.
     package static func top(at path: String) throws(FUSEError) -> MountTableEntry? {
         try entries().last { $0.mountpoint == path }
+    }
+
+    /// A process that has the filesystem `device` mounted, by what `/proc` shows us of other processes; `nil` when none is
+    /// seen, which for users other than root is no proof.
+    static func holder(of device: String) -> (process: Int32, place: String)? {
+        guard let directory = opendir("/proc") else { return nil }
+        defer { closedir(directory) }
+        while let found = readdir(directory) {
+            let name = withUnsafePointer(to: &found.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            guard let process = Int32(name) else { continue }
+            // It may have ended by now, or be none of our business.
+            guard let table = try? entries(of: "\(process)") else { continue }
+            if let entry = table.last(where: { $0.device == device }) { return (process, entry.mountpoint) }
+        }
+        return nil
     }
 
     static func entry(_ line: String) -> MountTableEntry? {

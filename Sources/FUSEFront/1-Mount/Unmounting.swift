@@ -27,6 +27,7 @@ public enum Unmounting {
     /// - Throws: ``FUSEError/notMounted(_:)``, ``FUSEError/notOurs(_:)``, ``FUSEError/busy(_:)``,
     ///   ``FUSEError/notPermitted(_:)``: still mounted. ``FUSEError/closingFailed(_:)``,
     ///   ``FUSEError/serverDied(_:)``: unmounted, but the last changes may be lost.
+    ///   ``FUSEError/mountedElsewhere(_:process:place:)``: unmounted here, and not closed.
     public static func unmount(_ mountpoint: String) throws(FUSEError) -> Outcome {
         let path: String
         do throws(FUSEError) { path = try MountpointCheck.directory(mountpoint) } catch {
@@ -44,7 +45,7 @@ public enum Unmounting {
         }
         defer { close(notice) }
         try unmount(path: path, lazily: false)
-        try awaitClosing(notice, mountpoint)
+        try awaitClosing(notice, mountpoint, device: mount.device)
         return .closed
     }
 
@@ -82,10 +83,20 @@ public enum Unmounting {
         return descriptor
     }
 
-    private static func awaitClosing(_ notice: Int32, _ mountpoint: String) throws(FUSEError) {
+    /// How long closing takes is the volume's matter; that it cannot begin is looked for now and then.
+    private static func awaitClosing(
+        _ notice: Int32, _ mountpoint: String, device: String
+    ) throws(FUSEError) {
         var message: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 4097)
         while true {
+            var polled = pollfd(fd: notice, events: Int16(POLLIN), revents: 0)
+            if poll(&polled, 1, 1000) == 0 {
+                if let holder = MountTable.holder(of: device) {
+                    throw .mountedElsewhere(mountpoint, process: holder.process, place: holder.place)
+                }
+                continue
+            }
             let count = recv(notice, &chunk, chunk.count, 0)
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { break }
