@@ -48,6 +48,11 @@ extension CommandFailure {
             self.init(
                 .noKeySlot, "no key slot for this kind of key", at: path,
                 advice: "It was made for another kind: try a passphrase, --key-file or --tpm.")
+        case .keySlotRevoked(let slot):
+            self.init(
+                .wrongCredential, "what opens key slot \(slot) was removed from the volume, and opens it no more",
+                at: path,
+                advice: "Use another secret. An interrupted change left the slot, or the host put it back.")
         case .rootsDamaged:
             self.init(
                 .metadataDamaged, "neither root verifies", at: path,

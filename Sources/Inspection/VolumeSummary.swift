@@ -91,7 +91,11 @@ public struct VolumeSummary: Sendable {
             ("behind it", bytesBehind == 0 ? "nothing" : "\(bytesBehind) bytes that are no part of the volume"),
             ("transport", status.transport),
             ("commit", "\(status.commit.rawValue), durable to \(status.durable.rawValue)"),
-            ("history", "commits since \(status.historyHorizon.rawValue) are whole"),
+            ("snapshots", snapshots),
+            (
+                "history",
+                "commits since \(status.historyHorizon.rawValue) are whole; to be kept: \(status.historyPolicy.words)"
+            ),
             ("roots", status.rootCommits.map { "commit \($0.rawValue)" }.joined(separator: ", ")),
             ("epochs", "\(status.epochCount)"),
             (
@@ -104,6 +108,18 @@ public struct VolumeSummary: Sendable {
             ("anchor window", exposedWindow),
             ("volume key", keyState),
         ] + status.keySlots.filter { $0.state != .empty }.map { ("key slot \($0.slot)", $0.state.words) }
+    }
+
+    /// Names that are shown; `snapshot list` has all.
+    private static let shownSnapshots = 4
+
+    private var snapshots: String {
+        let names = status.snapshots.suffix(Self.shownSnapshots).map { "\"\($0.name)\"" }.joined(separator: ", ")
+        switch status.snapshots.count {
+        case 0: return "none"
+        case ...Self.shownSnapshots: return names
+        case let count: return "\(count), the last of them \(names)"
+        }
     }
 
     /// Which volume key it is, and how far sealing again under it has come.
@@ -154,6 +170,11 @@ extension VolumeSummary {
             "durable": .number(status.durable.rawValue),
             "historyHorizon": .number(status.historyHorizon.rawValue),
             "rootCommits": .array(status.rootCommits.map { .number($0.rawValue) }),
+            "historyPolicy": [
+                "seconds": .number(status.historyPolicy.seconds), "bytes": .number(status.historyPolicy.bytes),
+                "strict": .bool(status.historyPolicy.isStrict),
+            ],
+            "snapshots": SnapshotList(status.snapshots).json,
             "epochs": .number(UInt64(status.epochCount)),
             "cutRecords": .number(UInt64(status.cutRecords)),
             "anchor": status.anchor.map { .string($0) } ?? .null,
@@ -164,6 +185,12 @@ extension VolumeSummary {
                 "commits": .number(UInt64(status.anchorPolicy.commits)),
                 "exposedCommits": .number(UInt64(status.exposedCommits)),
                 "exposedMilliseconds": .number(status.exposedMilliseconds),
+            ],
+            "counters": [
+                "clientBlocks": .number(status.counters.clientBlocks),
+                "logBlocks": .number(status.counters.logBlocks),
+                "relocatedBlocks": .number(status.counters.relocatedBlocks),
+                "commits": .number(status.counters.commits), "checkpoints": .number(status.counters.checkpoints),
             ],
             "volumeKey": .number(UInt64(status.keyVersion) + 1),
             "olderKeys": .array(status.reseal.olderKeys.map { .number(UInt64($0) + 1) }),

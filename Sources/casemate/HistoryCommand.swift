@@ -1,5 +1,6 @@
 import ArgumentParser
 import CommandSupport
+import Inspection
 import SecureBlock
 
 extension HistoryPolicy: ExpressibleByArgument {

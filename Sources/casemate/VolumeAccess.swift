@@ -96,7 +96,7 @@ struct VolumeAccess {
             return .mounted(try ControlClient(mountpoint: path))
         }
         do throws(HostError) {
-            return .file(try FileBlockHost.open(path: path, FileHostOptions(readOnly: mode != .readWrite)))
+            return .file(try openFile(mode))
         } catch {
             if error == .inUse, let client = ControlClient.serving(volume: path) { return .mounted(client) }
             throw CommandFailure(error, volume: path)
@@ -120,10 +120,25 @@ struct VolumeAccess {
     }
 
     func openHost(_ mode: OpenMode) throws(CommandFailure) -> FileBlockHost {
-        do {
-            return try FileBlockHost.open(path: path, FileHostOptions(readOnly: mode != .readWrite))
-        } catch {
-            throw CommandFailure(error, volume: path)
+        do throws(HostError) { return try openFile(mode) } catch { throw CommandFailure(error, volume: path) }
+    }
+
+    /// How long to wait for a file that somebody has open who is not to be asked, and how often to look, in microseconds.
+    private static let patience: (whole: UInt32, step: UInt32) = (2_000_000, 50_000)
+
+    /// Opens the volume's file. One whose process was killed a moment ago stays locked until the kernel has ended what that
+    /// process had under way.
+    private func openFile(_ mode: OpenMode) throws(HostError) -> FileBlockHost {
+        var waited: UInt32 = 0
+        while true {
+            do throws(HostError) {
+                return try FileBlockHost.open(path: path, FileHostOptions(readOnly: mode != .readWrite))
+            } catch {
+                guard error == .inUse, waited < Self.patience.whole, ControlClient.serving(volume: path) == nil
+                else { throw error }
+            }
+            usleep(Self.patience.step)
+            waited += Self.patience.step
         }
     }
 

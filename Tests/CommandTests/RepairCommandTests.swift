@@ -43,6 +43,36 @@ import Testing
         }
     }
 
+    /// What a block took with it is named by the file's path and the bytes of it, and all else is there.
+    @Test func whatIsLostIsNamedByPathAndBytes() throws {
+        try inTemporaryFolder { folder in
+            let volume = try VolumeFile(in: folder)
+            let bytes = (0..<40_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+            try volume.withFiles(.readWrite) { files in
+                for name in ["hurt", "whole"] { try files.make(name, holding: bytes) }
+            }
+            let places = try volume.run("info", "--where", "hurt", "--json")
+            let offsets = places.output.matches(of: /"hostOffset": *([0-9]+)/).compactMap { UInt64($0.1) }
+            try #require(offsets.count == 10, "\(places.text)")
+            // The third block of the file, and what an ordinary opening begins with.
+            try volume.flipBit(at: offsets[2] + 17)
+            for slot in 0..<2 { try volume.flipBit(at: VolumeFile.offset(root: slot) + 100) }
+            #expect(try volume.run("fsck").status == 8)
+            let output = folder.appendingPathComponent("saved.volume").path
+            let run = try volume.run("fsck", "--salvage", output)
+            #expect(run.status == 5 && run.output.contains("SOMETHING WAS LOST"), "\(run.text)")
+            #expect(run.output.contains(/\/hurt: bytes 8192\.\.<12288/), "\(run.text)")
+            #expect(!run.output.contains("/whole"), "\(run.text)")
+            try FileManager.default.removeItem(at: volume.image)
+            try FileManager.default.moveItem(atPath: output, toPath: volume.path)
+            try volume.withFiles(.readOnly) { files in
+                let whole = try files.contents(of: "whole", upTo: 50_000)
+                #expect(whole == bytes)
+                #expect(throws: (any Error).self) { try files.contents(of: "hurt", upTo: 50_000) }
+            }
+        }
+    }
+
     @Test func bothAtOnceIsUsage() throws {
         try inTemporaryFolder { folder in
             let volume = try VolumeFile(in: folder)

@@ -33,7 +33,7 @@ import Testing
             }
             let info = try run(["info", volume.path] + volume.credential() + Self.anchor)
             #expect(
-                info.output.contains("TPM NV index 0x1800100") && info.output.contains("600000 ms"), "\(info.text)")
+                info.output.contains("TPM NV index 0x1800100") && info.output.contains("600 s"), "\(info.text)")
 
             try volume.copy(to: "new")
             try volume.putBack("old")

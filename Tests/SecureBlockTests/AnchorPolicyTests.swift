@@ -101,6 +101,7 @@ import Testing
         #expect(AnchorPolicy("500ms") == AnchorPolicy(milliseconds: 500))
         #expect(AnchorPolicy("2s,100") == AnchorPolicy(milliseconds: 2000, commits: 100))
         #expect(AnchorPolicy("1,1ms")?.description == "at most 1 ms and 1 commit behind")
+        #expect(AnchorPolicy("600s")?.description == "at most 600 s behind")
         for text in ["", "0", "ms", "5m", "1,2", "1s,2s", "1,", "-1", "5000000000", "1,2ms,3"] {
             #expect(AnchorPolicy(text) == nil, "\(text)")
         }

@@ -76,6 +76,9 @@ import Testing
         var contents = host.contents
         contents.write(Int(Layout.keySlot(1)) * blockBytes, UnsafeRawBufferPointer(slot.bytes))
         #expect(!opens(contents, second) && opens(contents, first))
+        #expect(throws: VolumeError.keySlotRevoked(1)) {
+            try SecureDevice.open(MemoryBlockHost(contents: contents), credential: second, mode: .readOnly)
+        }
         // Nor does it come to be bound by somebody else's opening.
         let again = MemoryBlockHost(contents: contents)
         let reopened = try DeviceTesting.open(again)

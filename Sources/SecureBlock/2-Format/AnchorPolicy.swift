@@ -39,11 +39,14 @@ public struct AnchorPolicy: Hashable, Sendable {
 }
 
 extension AnchorPolicy: CustomStringConvertible {
-    /// For people: `every commit`, `at most 500 ms and 100 commits behind`.
+    /// For people: `every commit`, `at most 500 ms and 100 commits behind`, `at most 2 s behind`.
     public var description: String {
         guard !isEveryCommit else { return "every commit" }
         var bounds: [String] = []
-        if milliseconds > 0 { bounds.append("\(milliseconds) ms") }
+        if milliseconds > 0 {
+            let isWhole = milliseconds % 1000 == 0
+            bounds.append(isWhole ? "\(milliseconds / 1000) s" : "\(milliseconds) ms")
+        }
         if commits > 0 { bounds.append("\(commits) commit\(commits == 1 ? "" : "s")") }
         return "at most \(bounds.joined(separator: " and ")) behind"
     }

@@ -10,6 +10,6 @@ extension SecureDevice {
             stray = slot
         }
         try keyring.requireFound()
-        throw .corrupt("key slot \(stray ?? 0) is not the one that this volume was last written with")
+        throw .keySlotRevoked(stray ?? 0)
     }
 }

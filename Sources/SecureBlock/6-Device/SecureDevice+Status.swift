@@ -29,6 +29,10 @@ public struct DeviceStatus: Sendable {
     public var rootCommits: [SequenceNumber]
     /// No commit before this one is whole any more.
     public var historyHorizon: SequenceNumber
+    /// How much of the history is to be kept.
+    public var historyPolicy: HistoryPolicy
+    /// In the order of their making.
+    public var snapshots: [Snapshot]
     public var epochCount: Int
     /// Where this opening took over.
     public var recoveredFrom: SequenceNumber
@@ -78,6 +82,7 @@ extension SecureDevice {
                 reusableSegments: reusableNow,
                 neverUsedSegments: table.neverUsed, liveBlocks: table.liveData, commit: log.acknowledged.sequence,
                 durable: log.durable, rootCommits: log.roots.map(\.commit), historyHorizon: log.historyHorizon,
+                historyPolicy: log.retention.policy, snapshots: log.retention.snapshots.map(Snapshot.init),
                 epochCount: context.epochs.epochs.count { !$0.isFree },
                 recoveredFrom: facts.recoveredFrom.sequence, cutRecords: facts.cutRecords,
                 anchor: anchor?.description, wasAnchored: log.anchored != nil,

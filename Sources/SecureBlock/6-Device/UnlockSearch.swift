@@ -58,7 +58,7 @@ struct UnlockSearch {
         }
         let root = newest.slot.root, chosen = candidates[newest.candidate]
         guard let used = Self.bound(chosen.slots, root, keyring) else {
-            throw .corrupt("key slot \(chosen.slots[0]) is not the one that this volume was last written with")
+            throw .keySlotRevoked(chosen.slots[0])
         }
         let isAdopted: Bool
         do throws(SealError) {

@@ -21,6 +21,9 @@ public enum VolumeError: Error, Hashable, Sendable {
     case keySlotsDamaged([Int])
     /// No slot of the credential's kind exists.
     case noKeySlot
+    /// The credential opens a slot that the newest root does not bind: it was removed, and an interrupted change left it, or
+    /// the host put it back.
+    case keySlotRevoked(Int)
 
     /// The device that keeps a slot's secret does not give it, or does not seal one; no slot of the kind opens.
     case sealer(slot: Int, KeySealerError)

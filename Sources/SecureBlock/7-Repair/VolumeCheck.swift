@@ -71,6 +71,7 @@ public struct VolumeCheck {
     ) throws(VolumeError) -> VolumeCheckSummary {
         let unlocked = try UnlockedVolume(host, credential: credential, forWriting: false)
         reportCopies(unlocked, report)
+        try reportUnboundSlots(unlocked, report)
         let anchored = try loadAnchor(anchor, unlocked, options, report)
         var summary = VolumeCheckSummary()
         let forward = try RollForward(unlocked.context, from: unlocked.newest, anchor: anchored)
@@ -126,15 +127,32 @@ public struct VolumeCheck {
                     .warning, "root-damaged", "root slot \(slot) does not verify; the other one does",
                     physical: PhysicalBlock(Layout.rootSlots[slot])))
         }
+    }
+
+    /// Slots that the newest root does not bind. One in the place of an empty one is what a crash leaves of a change, and
+    /// opens nothing; in the place of another it keeps somebody out.
+    private static func reportUnboundSlots(
+        _ unlocked: UnlockedVolume, _ report: (VolumeFinding) -> Void
+    ) throws(VolumeError) {
         for slot in 0..<Layout.keySlotCount
         where unlocked.newest.keySlotDigests[slot] != unlocked.facts.keySlotDigests[slot]
             && !unlocked.facts.damagedKeySlots.contains(slot)
         {
+            let empty: Tag
+            do throws(SealError) {
+                empty = try SecureDevice.keySlotDigest(
+                    KeySlot.empty(slot: slot, volume: unlocked.context.superblock.volume))
+            } catch { throw .crypto("\(error)") }
+            let place = PhysicalBlock(Layout.keySlot(slot))
             report(
-                VolumeFinding(
-                    .warning, "key-slot-replaced",
-                    "key slot \(slot) is not the one that this volume was last written with",
-                    physical: PhysicalBlock(Layout.keySlot(slot))))
+                unlocked.newest.keySlotDigests[slot] == empty
+                    ? VolumeFinding(
+                        .note, "key-slot-unbound",
+                        "key slot \(slot) opens nothing: an interrupted change left it, or the host put it there; "
+                            + "the next opening for writing empties it", physical: place)
+                    : VolumeFinding(
+                        .warning, "key-slot-replaced",
+                        "key slot \(slot) is not the one that this volume was last written with", physical: place))
         }
     }
 
@@ -153,13 +171,7 @@ public struct VolumeCheck {
             }
             return nil
         }
-        do throws(SealError) { anchor.use(try unlocked.context.keys.anchorKeys()) } catch {
-            throw .crypto("\(error)")
-        }
-        let value: AnchorValue?
-        do throws(AnchorError) { value = try anchor.load() } catch { throw VolumeError(error) }
-        if let value, value.volume != unlocked.context.superblock.volume { throw .anchorOfAnotherVolume }
-        return value
+        return try anchor.load(with: unlocked.context.keys)
     }
 
     /// The older root must lead to the same state: its chain passes the newest root's commit, or an open wrote both.
