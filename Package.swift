@@ -117,6 +117,13 @@ let package = Package(
         .testTarget(
             name: "SecureBlockTests", dependencies: ["SecureBlock", "SimHost", "CLinux"], swiftSettings: strict),
         .target(name: "SoftwareTPM", path: "Tests/SoftwareTPM", swiftSettings: strict),
+        .target(
+            name: "Mounting",
+            dependencies: ["FUSEFront", "VFS", "CLinux", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/Mounting", swiftSettings: strict),
+        .executableTarget(
+            name: "mount-model", dependencies: ["CLinux", "SimHost"], path: "Tests/MountModel",
+            swiftSettings: strict),
         .testTarget(
             name: "TPMTests", dependencies: ["TPM", "SecureBlock", "SimHost", "SoftwareTPM"], swiftSettings: strict),
         .testTarget(
@@ -125,13 +132,15 @@ let package = Package(
             name: "LibOSCoreTests",
             dependencies: [
                 "LibOSCore", "MemFS", "HostFS", "UnionFS", "EncFS", "SecureBlock", "SimHost", "VFS", "Imaging",
+                "FUSEFront", "Mounting", "CLinux",
             ],
             swiftSettings: strict),
         .testTarget(
             name: "FUSETests",
             dependencies: [
-                "FUSEFront", "LibOSCore", "EncFS", "BlockFS", "MemFS", "HostFS", "SecureBlock", "SimHost", "VFS",
-                "CLinux",
+                "FUSEFront", "LibOSCore", "EncFS", "BlockFS", "MemFS", "HostFS", "UnionFS", "SecureBlock",
+                "SimHost",
+                "VFS", "CLinux", "Mounting", "mount-model",
             ],
             swiftSettings: strict),
         .testTarget(

@@ -2,14 +2,12 @@ import CLinux
 import Glibc
 public import VFS
 
-/// The host's extended attributes as they are. Symbolic links have none here: `ENOTSUP`.
+/// The host's extended attributes as they are, those of symbolic links as well.
 extension HostFS {
     private static let maximumValueBytes = 65_536
 
     private func holder(_ node: NodeID) throws(VFSError) -> Descriptor {
-        let file = try self.node(node)
-        guard file.kind != .symbolicLink else { throw VFSError(.notSupported) }
-        return try table.descriptor(of: file)
+        try table.descriptor(of: try self.node(node))
     }
 
     private func validate(_ name: [UInt8]) throws(VFSError) {

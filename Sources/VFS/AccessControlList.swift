@@ -58,12 +58,14 @@ public struct AccessControlList: Hashable, Sendable {
         self.entries = entries
     }
 
-    /// Reads an attribute's value; `nil` for a list without entries, which stands for none.
+    /// Reads an attribute's value; `nil` for an empty one and for a list without entries, which stand for none, as with
+    /// `setxattr(2)` on Linux.
     /// - Throws: `EINVAL`, `ENOTSUP` for another version.
     public init?(attribute: [UInt8]) throws(VFSError) {
         func number(_ offset: Int, _ bytes: Int) -> UInt32 {
             (0..<bytes).reduce(0) { $0 | UInt32(attribute[offset + $1]) << UInt32(8 * $1) }
         }
+        if attribute.isEmpty { return nil }
         guard attribute.count >= 4, (attribute.count - 4) % 8 == 0 else { throw VFSError(.invalidArgument) }
         guard number(0, 4) == Self.version else { throw VFSError(.notSupported) }
         var entries: [Entry] = []

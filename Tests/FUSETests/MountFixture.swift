@@ -1,8 +1,8 @@
 import CLinux
 import Foundation
 import Glibc
-import Logging
 import MemFS
+import Mounting
 import Testing
 import VFS
 
@@ -10,12 +10,7 @@ import VFS
 
 /// Whether this machine lets us mount; a test that needs it says what is missing when it is skipped.
 enum Machine {
-    static let canMount: Bool = {
-        let descriptor = casemate_open("/dev/fuse", O_RDWR | O_CLOEXEC, 0)
-        guard descriptor >= 0 else { return false }
-        close(descriptor)
-        return geteuid() == 0 || Fusermount.path() != nil
-    }()
+    static let canMount = ServedMount.isPossible
     static let isRoot = geteuid() == 0
     static let noMount: Comment = "needs /dev/fuse, and root or fusermount3"
     static let noRoot: Comment = "needs root, to act as another user"
@@ -45,43 +40,26 @@ final class ScratchDirectory: Sendable {
     }
 }
 
-/// A filesystem mounted and served by this process on threads of their own.
+/// A filesystem mounted and served by this process at a directory of its own.
 final class Mounted: Sendable {
     let path: String
-    let session: FUSESession
+    private let mount: ServedMount
     private let scratch: ScratchDirectory
-    private let serving: ServiceThread
-    private let outcome = Outcome()
 
-    final class Outcome: @unchecked Sendable {
-        // SAFETY: written by the serving thread, read after it was joined.
-        var failure: FUSEError?
-    }
+    var session: FUSESession { mount.session }
 
     init(
         _ filesystem: any FileSystem = MemFS(), _ options: FUSEOptions? = nil,
         over below: Mounted? = nil, control: (any ControlHandler)? = nil, trace: OperationTrace? = nil
     ) throws {
-        var chosen = options ?? FUSEOptions()
-        chosen.handlesSignals = false
         scratch = try ScratchDirectory()
         path = try below?.path ?? scratch.make("mount")
-        let session = try FUSESession(
-            serving: filesystem, at: path, chosen, control: control, trace: trace,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        self.session = session
-        let outcome = outcome
-        serving = try ServiceThread(named: "test-mount") {
-            do throws(FUSEError) { try session.run() } catch { outcome.failure = error }
-            session.announceClosed()
-        }
+        mount = try ServedMount(filesystem, at: path, options ?? FUSEOptions(), control: control, trace: trace)
     }
 
     /// Waits until the mount is gone, and expects that serving went well.
     func end() {
-        session.stop()
-        serving.join()
-        #expect(outcome.failure == nil)
+        #expect(throws: Never.self) { try mount.end() }
     }
 
     /// Runs `body` on the mounted directory, then takes it down.

@@ -110,8 +110,7 @@ import VFS
     }
 
     /// One thread writes the same value over a block, others truncate and read: a read is all of one value or shorter.
-    @Test(arguments: Subject.all.filter { !$0.name.hasPrefix("HostFS") })
-    func readsAreOfOneMoment(_ subject: Subject) throws {
+    @Test(arguments: Subject.having(.wholeReads)) func readsAreOfOneMoment(_ subject: Subject) throws {
         let it = try subject.make()
         let files = it.files
         let file = try it.file("block")

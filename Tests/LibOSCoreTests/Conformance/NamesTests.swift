@@ -248,7 +248,7 @@ import VFS
         let it = try subject.make()
         let shared = try it.directory("shared")
         try it.set(shared) { $0.group = 777 }
-        try it.set(shared) { $0.permissions = 0o2775 }
+        try it.set(shared) { $0.permissions = 0o2777 }
         let caller = Caller(user: 1234, group: 2345)
         let file = try it.files.make(
             NewNode(kind: .regular, permissions: 0o644), named: name("f"), in: shared, by: caller)

@@ -14,10 +14,38 @@ struct Subject: Sendable, CustomTestStringConvertible {
     var name: String
     /// What the subject has beyond the least that every filesystem has.
     var features: Features = .all
+    /// What it has and a front does not hand on, with reasons.
+    var gaps: [FrontGap] = []
+    /// What the test at hand asks for.
+    var needed: Features = []
+    /// Why it cannot be had on this machine.
+    var obstacle: String?
     /// A fresh, empty filesystem.
-    var make: @Sendable () throws -> Specimen
+    let build: @Sendable () throws -> Specimen
+
+    init(
+        name: String, features: Features = .all, gaps: [FrontGap] = [], obstacle: String? = nil,
+        build: @escaping @Sendable () throws -> Specimen
+    ) {
+        self.name = name
+        self.features = features
+        self.gaps = gaps
+        self.obstacle = obstacle
+        self.build = build
+    }
 
     var testDescription: String { name }
+
+    /// A fresh, empty filesystem; the test case is cancelled, with the reason, where a front does not hand on what it
+    /// needs, or this machine has no such front.
+    func make() throws -> Specimen {
+        if let reason = obstacle ?? gaps.first(where: { needed.contains($0.feature) })?.reason {
+            // A cancelled test case leaves no line of its own; scripts/test lists this one.
+            print("Test \(Test.current?.name ?? "?") with \(name) skipped: \(reason)")
+            try Test.cancel("\(name): \(reason)")
+        }
+        return try build()
+    }
 
     struct Features: OptionSet, Sendable {
         let rawValue: Int
@@ -34,17 +62,24 @@ struct Subject: Sendable, CustomTestStringConvertible {
         static let sharing = Features(rawValue: 256)
         /// Ranges can be taken out and put in.
         static let shifting = Features(rawValue: 512)
-        static let all = Features(rawValue: 1023)
+        /// Access times move with reads as `relatime` says, and not with `O_NOATIME`.
+        static let accessTimes = Features(rawValue: 1024)
+        static let birthTimes = Features(rawValue: 2048)
+        /// A read never mixes two writes.
+        static let wholeReads = Features(rawValue: 4096)
+        static let all = Features(rawValue: 8191)
     }
 
-    static let all: [Subject] = [
+    static let all = inProcess + throughFUSE
+
+    private static let inProcess: [Subject] = [
         Subject(name: "MemFS", features: memoryFeatures) {
             let files = MemFS(maximumBytes: 64 << 20)
-            return Specimen(files, check: { files.checkInvariants() })
+            return try Specimen(files, check: { files.checkInvariants() })
         },
         Subject(name: "Namespace", features: memoryFeatures) {
             let files = MemFS(maximumBytes: 64 << 20)
-            return Specimen(Namespace(root: files), check: { files.checkInvariants() })
+            return try Specimen(Namespace(root: files), check: { files.checkInvariants() })
         },
         Subject(name: "mount of a Namespace", features: memoryFeatures) {
             let outer = MemFS(maximumBytes: 1 << 20)
@@ -53,8 +88,8 @@ struct Subject: Sendable, CustomTestStringConvertible {
             _ = try outer.make(
                 NewNode(kind: .directory, permissions: 0o755), named: Name("mnt"), in: outer.root, by: .root)
             try namespace.mount(files, at: "/mnt")
-            return Specimen(
-                namespace, root: try namespace.lookup(Name("mnt"), in: namespace.root).node,
+            return try Specimen(
+                namespace, below: "mnt",
                 check: { outer.checkInvariants() + files.checkInvariants() })
         },
         Subject(
@@ -62,7 +97,7 @@ struct Subject: Sendable, CustomTestStringConvertible {
         ) {
             let directory = try TemporaryDirectory()
             let files = try HostFS(root: directory.path, readOnly: false)
-            return Specimen(
+            return try Specimen(
                 files, check: { files.openFileCount == 0 ? [] : ["\(files.openFileCount) files left open"] },
                 cleanup: { directory.remove() })
         },
@@ -72,7 +107,7 @@ struct Subject: Sendable, CustomTestStringConvertible {
         ) {
             let directory = try TemporaryDirectory()
             let files = try HostFS(root: directory.path, readOnly: false, descriptorLimit: 2)
-            return Specimen(
+            return try Specimen(
                 files, check: { files.openFileCount == 0 ? [] : ["\(files.openFileCount) files left open"] },
                 cleanup: { directory.remove() })
         },
@@ -80,9 +115,9 @@ struct Subject: Sendable, CustomTestStringConvertible {
             let (upper, lower) = (MemFS(maximumBytes: 64 << 20), MemFS(maximumBytes: 1 << 20))
             let union = try UnionFS(upper: upper, lowers: [lower])
             // Merged directories have union semantics, which tests of their own look at; below is plain.
-            let made = try union.make(
+            _ = try union.make(
                 NewNode(kind: .directory, permissions: 0o755), named: Name("plain"), in: union.root, by: .root)
-            return Specimen(union, root: made.node, check: { lower.checkInvariants() })
+            return try Specimen(union, below: "plain", check: { lower.checkInvariants() })
         },
         Subject(name: "EncFS") {
             let device = SimBlockDevice(blocks: 16384)
@@ -106,7 +141,7 @@ struct Subject: Sendable, CustomTestStringConvertible {
         var options = EncFS.MountOptions()
         options.commitIntervalMilliseconds = 0
         let files = try EncFS(mounting: device, options)
-        return Specimen(
+        return try Specimen(
             files,
             check: {
                 do {
@@ -124,10 +159,12 @@ struct Subject: Sendable, CustomTestStringConvertible {
     }
 
     /// The host keeps its own lists, if any, and files of its own beside ours.
-    private static let hostFeatures = Features.all.subtracting(
-        isPrivileged
-            ? [.hugeFiles, .accessControlLists, .sharing, .shifting]
-            : [.hugeFiles, .accessControlLists, .sharing, .shifting, .owners])
+    private static let hostFeatures: Features = {
+        let absent: Features = [
+            .hugeFiles, .accessControlLists, .sharing, .shifting, .accessTimes, .wholeReads,
+        ]
+        return Features.all.subtracting(isPrivileged ? absent : absent.union(.owners))
+    }()
     /// Pages in memory have one file.
     private static let memoryFeatures = Features.all.subtracting(.sharing)
 
@@ -137,23 +174,41 @@ struct Subject: Sendable, CustomTestStringConvertible {
     /// For tests with very many cases: what stands on the simulated device need not stand on the real one too.
     static let quick = all.filter { $0.name != "EncFS on a SecureDevice" }
 
-    static func having(_ features: Features) -> [Subject] { all.filter { $0.features.isSuperset(of: features) } }
+    /// Subjects whose filesystem has all of `features`, also where a front does not hand them on: their test cases are
+    /// cancelled with the reason.
+    static func having(_ features: Features) -> [Subject] {
+        all.compactMap { subject in
+            let kept = subject.gaps.reduce(into: subject.features) { $0.formUnion($1.feature) }
+            guard kept.isSuperset(of: features) else { return nil }
+            var subject = subject
+            subject.needed = features
+            return subject
+        }
+    }
+
+    static func named(_ name: String) -> Subject {
+        guard let subject = inProcess.first(where: { $0.name == name }) else { preconditionFailure("no \(name)") }
+        return subject
+    }
 }
 
 /// One filesystem under test, with short forms of the calls that tests use most.
 final class Specimen {
     let files: any FileSystem
-    private let check: () -> [String]
+    let check: () -> [String]
     private let cleanup: () -> Void
 
+    /// The directory that tests work in, and its name below the filesystem's own root where it is another.
     let root: NodeID
+    let place: String?
 
     init(
-        _ files: any FileSystem, root: NodeID? = nil, check: @escaping () -> [String] = { [] },
+        _ files: any FileSystem, below place: String? = nil, check: @escaping () -> [String] = { [] },
         cleanup: @escaping () -> Void = {}
-    ) {
+    ) throws {
         self.files = files
-        self.root = root ?? files.root
+        self.place = place
+        root = try place.map { try files.lookup(Name($0), in: files.root).node } ?? files.root
         self.check = check
         self.cleanup = cleanup
     }
