@@ -23,6 +23,10 @@ final class LiveInode: @unchecked Sendable {
     fileprivate init(_ number: UInt64) { self.number = number }
 
     fileprivate var isUnreferenced: Bool { users == 0 && lookups == 0 && opens == 0 }
+    /// Nothing is known of it but lookups, if any. Whoever used it last has given ``lock`` back.
+    fileprivate var isIdle: Bool {
+        users == 0 && opens == 0 && !isUnlinked && !isDying && times.isEmpty && trimFrom == nil && !isShifting
+    }
 }
 
 /// Times that changed alone and are in memory only, until something else changes the inode or a commit takes them.
@@ -41,10 +45,14 @@ struct PendingTimes: Equatable, Sendable {
 }
 
 /// Who refers to which inode. An inode without names lives until nobody does.
+///
+/// A kernel with much memory holds millions of lookups: an inode that is only looked up takes an entry of two words here.
 final class InodeTable: @unchecked Sendable {
     // SAFETY: the mutable state is used only while `monitor` is held. It is the innermost lock.
     private let monitor = Monitor()
     private var inodes: [UInt64: LiveInode] = [:]
+    /// Lookups of inodes that are not in ``inodes``; never 0.
+    private var lookups: [UInt64: UInt64] = [:]
     private var timed: Set<UInt64> = []
 
     private func locked<R>(_ body: () -> R) -> R {
@@ -56,6 +64,7 @@ final class InodeTable: @unchecked Sendable {
     private func entry(_ number: UInt64) -> LiveInode {
         if let inode = inodes[number] { return inode }
         let inode = LiveInode(number)
+        inode.lookups = lookups.removeValue(forKey: number) ?? 0
         inodes[number] = inode
         return inode
     }
@@ -80,14 +89,21 @@ final class InodeTable: @unchecked Sendable {
         }
     }
 
-    func addLookup(_ number: UInt64) { locked { entry(number).lookups += 1 } }
+    func addLookup(_ number: UInt64) {
+        locked {
+            if let inode = inodes[number] { inode.lookups += 1 } else { lookups[number, default: 0] += 1 }
+        }
+    }
 
     func addOpen(_ number: UInt64) { locked { entry(number).opens += 1 } }
 
     /// - Returns: the inode, if the caller now has to delete it.
     func forget(_ number: UInt64, count: UInt64) -> LiveInode? {
         locked {
-            guard let inode = inodes[number] else { return nil }
+            guard let inode = inodes[number] else {
+                if let held = lookups[number] { lookups[number] = held > count ? held - count : nil }
+                return nil
+            }
             inode.lookups -= min(count, inode.lookups)
             return settle(inode) ? inode : nil
         }
@@ -113,7 +129,13 @@ final class InodeTable: @unchecked Sendable {
     }
 
     /// The inode has, or again has, a name or is about to.
-    func setUnlinked(_ number: UInt64, _ isUnlinked: Bool) { locked { entry(number).isUnlinked = isUnlinked } }
+    func setUnlinked(_ number: UInt64, _ isUnlinked: Bool) {
+        locked {
+            let inode = entry(number)
+            inode.isUnlinked = isUnlinked
+            if !isUnlinked { _ = settle(inode) }
+        }
+    }
 
     func deleted(_ inode: LiveInode) {
         locked {
@@ -122,13 +144,16 @@ final class InodeTable: @unchecked Sendable {
         }
     }
 
+    /// - Returns: whether the inode is to be deleted now.
     private func settle(_ inode: LiveInode) -> Bool {
-        guard inode.isUnreferenced, !inode.isDying else { return false }
-        if inode.isUnlinked {
+        if inode.isUnreferenced, inode.isUnlinked, !inode.isDying {
             inode.isDying = true
             return true
         }
-        if inode.times.isEmpty { inodes[inode.number] = nil }
+        if inode.isIdle {
+            inodes[inode.number] = nil
+            if inode.lookups > 0 { lookups[inode.number] = inode.lookups }
+        }
         return false
     }
 
@@ -167,8 +192,10 @@ final class InodeTable: @unchecked Sendable {
 
     var hasPendingTimes: Bool { locked { !timed.isEmpty } }
     var inodesWithPendingTimes: [UInt64] { locked { timed.sorted() } }
-    var count: Int { locked { inodes.count } }
+    var count: Int { locked { inodes.count + lookups.count } }
 
     /// The inodes somebody refers to, for tests.
-    func isReferenced(_ number: UInt64) -> Bool { locked { inodes[number].map { !$0.isUnreferenced } ?? false } }
+    func isReferenced(_ number: UInt64) -> Bool {
+        locked { inodes[number].map { !$0.isUnreferenced } ?? (lookups[number] != nil) }
+    }
 }
