@@ -37,8 +37,9 @@ package enum MountTable {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
             guard let process = Int32(name) else { continue }
+            let table: [MountTableEntry]
             // It may have ended by now, or be none of our business.
-            guard let table = try? entries(of: "\(process)") else { continue }
+            do throws(FUSEError) { table = try entries(of: "\(process)") } catch { continue }
             if let entry = table.last(where: { $0.device == device }) { return (process, entry.mountpoint) }
         }
         return nil
