@@ -69,7 +69,7 @@ enum SabotageRun {
         private static func narrow(until deadline: Deadline) -> String? {
             let searches: [(test: String, run: () -> CrashSearch.Result)] =
                 [("oneRootIsEnough", { CrashSearch.withOneRoot(seed: 1) })]
-                + (0..<4).map { seed in
+                + [1, 0].map { seed in
                     ("whatADeadProcessLeftIsFlushedFirst", { CrashSearch.afterDeath(seed: seed, limit: 5000) })
                 }
                 + (0..<3).map { flush in
