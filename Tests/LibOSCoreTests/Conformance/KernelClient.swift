@@ -130,6 +130,17 @@ final class KernelClient: FileSystem {
 
     private static let cloneRange: UInt = 0x4020_940D
 
+    /// As the kernel tells it of the file, which may stand on another filesystem than the root.
+    func statistics(of node: NodeID) throws(VFSError) -> Statistics {
+        let descriptor = try host.table.descriptor(of: host.node(node))
+        var found = statvfs()
+        _ = try descriptor.call { fstatvfs($0, &found) }
+        return Statistics(
+            blockBytes: UInt32(clamping: found.f_frsize), totalBlocks: UInt64(found.f_blocks),
+            freeBlocks: UInt64(found.f_bfree), availableBlocks: UInt64(found.f_bavail),
+            totalNodes: UInt64(found.f_files), freeNodes: UInt64(found.f_ffree))
+    }
+
     /// Whether the kernel knows when a file was made.
     func tellsBirth(of node: NodeID) throws(VFSError) -> Bool { try host.node(node).born != nil }
 }

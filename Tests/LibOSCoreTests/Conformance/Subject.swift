@@ -16,6 +16,8 @@ struct Subject: Sendable, CustomTestStringConvertible {
     var features: Features = .all
     /// What it has and a front does not hand on, with reasons.
     var gaps: [FrontGap] = []
+    /// Spoken to through the kernel.
+    var isMounted: Bool { !gaps.isEmpty }
     /// What the test at hand asks for.
     var needed: Features = []
     /// Why it cannot be had on this machine.
@@ -67,7 +69,9 @@ struct Subject: Sendable, CustomTestStringConvertible {
         static let birthTimes = Features(rawValue: 2048)
         /// A read never mixes two writes.
         static let wholeReads = Features(rawValue: 4096)
-        static let all = Features(rawValue: 8191)
+        /// So small that a test can fill it.
+        static let bounded = Features(rawValue: 8192)
+        static let all = Features(rawValue: 16383)
     }
 
     static let all = inProcess + throughFUSE
@@ -161,7 +165,7 @@ struct Subject: Sendable, CustomTestStringConvertible {
     /// The host keeps its own lists, if any, and files of its own beside ours.
     private static let hostFeatures: Features = {
         let absent: Features = [
-            .hugeFiles, .accessControlLists, .sharing, .shifting, .accessTimes, .wholeReads,
+            .hugeFiles, .accessControlLists, .sharing, .shifting, .accessTimes, .wholeReads, .bounded,
         ]
         return Features.all.subtracting(isPrivileged ? absent : absent.union(.owners))
     }()
