@@ -69,8 +69,10 @@ extension SecureDevice {
             return (table[segment], table.load(segment))
         }
         guard let (entry, load) = taken else { return }
-        // What it gives back lets data go on, but for a quarter, until no segments are short any more.
-        let credit = (context.geometry.segmentBlocks - load) * 3 / 4
+        // What it gives back lets data go on, but for a quarter, until no segments are short any more; near the end of what
+        // data may take, but for half, so that nobody gets there and waits for a whole pass.
+        let share = monitor.locked { reusableAfterCheckpoint > reserved(.data) + 2 ? 3 : 2 }
+        let credit = (context.geometry.segmentBlocks - load) * share / 4
         var granted = 0
         defer { monitor.locked { table.removeReader(segment) } }
         let key: SealingKey

@@ -77,7 +77,9 @@ extension SecureDevice {
                     continue
                 }
                 let slots = try reserve(.user, wanted, allowance)
-                cleaningCredit = max(cleaningCredit - slots.count, 0)
+                // A record's first block of data brings its header along, which with a commit each is half of what is taken.
+                let taken = slots.count + (slots.slot == 0 ? 1 : 0)
+                cleaningCredit = max(cleaningCredit - taken, -taken)
                 return slots
             } catch DeviceError.noSpace {
                 try makeRoom(attempts, allowance)
