@@ -145,9 +145,18 @@ extension Report {
             .init(
                 .roots, "2 slots, commits \(status.rootCommits.map { "\($0.rawValue)" }.joined(separator: " and "))"
             ))
-        add(.init(.chain, "\(summary.recordsOnChain) records to commit \(summary.commit.rawValue)"))
+        add(
+            .init(
+                .chain,
+                "\(summary.recordsOnChain) records to commit \(summary.commit.rawValue), commits since "
+                    + "\(status.historyHorizon.rawValue) are whole"))
         add(.init(.map, "\(summary.mappedBlocks) blocks against \(summary.headersVerified) record headers"))
-        add(.init(.segments, "\(summary.segmentsInUse) of \(status.segmentCount) in use"))
+        let snapshots = status.snapshots.count
+        add(
+            .init(
+                .segments,
+                "\(summary.segmentsInUse) of \(status.segmentCount) in use, \(snapshots) snapshot\(snapshots == 1 ? "" : "s"), "
+                    + "\(status.epochCount) epochs"))
         if readsData {
             add(.init(.data, "\(summary.dataVerified) of \(summary.mappedBlocks) blocks verified"))
         }

@@ -15,6 +15,8 @@ import Testing
             #expect(try snapshot("create", volume.path, "before the upgrade").status == 61)
             let listed = try snapshot("list", volume.path)
             #expect(listed.status == 0 && listed.text.contains("before the upgrade"), "\(listed.text)")
+            #expect(try volume.run("info").output.contains(/snapshots +"before the upgrade"/))
+            #expect(try volume.run("fsck").output.contains("1 snapshot"))
             #expect(try volume.run("fsck", "--read-data").status == 0)
             #expect(try snapshot("delete", volume.path, "another").status == 60)
             #expect(try snapshot("delete", volume.path, "before the upgrade").status == 0)
@@ -31,6 +33,7 @@ import Testing
             #expect(try volume.run("history").text.contains("1d, while there is space"))
             #expect(try volume.run("history", "--keep", "10G", "--strict").status == 0)
             #expect(try volume.run("history").text.contains("10G of log, strictly"))
+            #expect(try volume.run("info").output.contains("to be kept: 10G of log, strictly"))
             #expect(try volume.run("history", "--keep", "some").status == 64)
             #expect(try volume.run("history", "--strict").status == 64)
         }
