@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -134,6 +135,12 @@ void casemate_unwatch_end_signals(int descriptor) {
 int casemate_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
 int casemate_forbid_dumps(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : -errno; }
+
+void casemate_bound_heap(int arenas, int large) {
+    /* Either may be refused by another allocator, which then has its own ways. */
+    mallopt(M_ARENA_MAX, arenas);
+    mallopt(M_MMAP_THRESHOLD, large);
+}
 
 int casemate_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }
 

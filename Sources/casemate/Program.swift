@@ -9,6 +9,7 @@ struct Program {
     static func main() {
         // Before anything else: a crash must not print or dump memory that will hold keys.
         ProcessHardening.apply()
+        ProcessMemory.bound()
         TPMLibrary.silence()
         // Whoever starts us may have signals blocked; Control-C and kill(1) have to work all the same.
         var none = sigset_t()

@@ -5,6 +5,7 @@ import TPM
 struct Program {
     static func main() {
         ProcessHardening.apply()
+        ProcessMemory.bound()
         TPMLibrary.silence()
         FuseDebug.main()
     }

@@ -34,6 +34,9 @@ int casemate_eventfd(void);
 /* PR_SET_DUMPABLE 0. Returns 0 or minus errno. */
 int casemate_forbid_dumps(void);
 
+/* mallopt(3): so many arenas at most, and what is larger than so many bytes goes back to the system when it is freed. */
+void casemate_bound_heap(int arenas, int large);
+
 /* SO_PEERCRED of a connected socket: who called connect(2), or for the caller's end listen(2). Returns 0 or minus errno. */
 int casemate_peer_user(int socket, uid_t *user);
 
