@@ -110,10 +110,13 @@ struct ModelRun {
         }
     }
 
+    /// Times twelve names of some 100 KiB at most: a run of any length fits.
+    private static let mostDirectories = 24
+
     mutating func step() throws -> String {
         switch number(0..<24) {
         case 0, 1: return try make(.regular)
-        case 2: return try make(.directory)
+        case 2: return try directories.count < Self.mostDirectories ? make(.directory) : rmdir()
         case 3: return try link()
         case 4: return try unlink()
         case 5: return try rmdir()
