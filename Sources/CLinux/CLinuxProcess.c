@@ -134,14 +134,6 @@ void casemate_unwatch_end_signals(int descriptor) {
 
 int casemate_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
-void casemate_bound_allocator(void) {
-#ifdef __GLIBC__
-    mallopt(M_ARENA_MAX, 2);
-    /* Said once, the threshold no longer moves up with the largest block freed. */
-    mallopt(M_MMAP_THRESHOLD, 256 << 10);
-#endif
-}
-
 int casemate_forbid_dumps(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : -errno; }
 
 void casemate_bound_heap(int arenas, int large) {

@@ -31,10 +31,6 @@ int casemate_ignore_interrupt(void);
 /* eventfd(2), close-on-exec. */
 int casemate_eventfd(void);
 
-/* Has threads share few of the C library's arenas, and large blocks go back to the system when freed: a process with many
-   threads otherwise keeps several times of what it uses. No failure matters. */
-void casemate_bound_allocator(void);
-
 /* PR_SET_DUMPABLE 0. Returns 0 or minus errno. */
 int casemate_forbid_dumps(void);
 
