@@ -79,7 +79,8 @@ import VFS
 
     /// What an item must not say, by kind, offset and byte.
     @Test(arguments: [
-        ("inode", 1, 0xF0), ("inode", 2, 0x08), ("inode", 23, 0x80), ("inode", 75, 0x7F), ("inode", 79, 0x7F),
+        ("inode", 1, 0xF0), ("inode", 2, 0x08), ("inode", 23, 0x80), ("inode", 31, 0x80), ("inode", 31, 0x01),
+        ("inode", 75, 0x7F), ("inode", 79, 0x7F),
         ("inode", 83, 0x7F), ("inode", 87, 0x7F), ("entry", 0, 0), ("entry", 8, 3), ("entry", 9, 0),
         ("entry", 10, 0x2F), ("entry", 10, 0), ("attribute", 2, 2), ("attribute", 4, 2), ("attribute", 5, 0),
         ("extent", 7, 0x80), ("extent", 8, 0), ("extent", 11, 0x80), ("extent", 12, 2), ("shared run", 0, 0),
@@ -92,6 +93,22 @@ import VFS
         #expect(bytes[offset] != byte)
         bytes[offset] = byte
         #expect(verdict(kind, bytes) != .sound)
+    }
+
+    /// A directory's size is told in bytes, 32 for each entry.
+    @Test func noDirectoryIsLargerThanCanBeTold() throws {
+        let time = Timestamp.zero
+        var inode = Inode(
+            kind: .directory, permissions: 0o755, linkCount: 2, owner: 0, group: 0, accessTime: time,
+            modificationTime: time, changeTime: time, birthTime: time)
+        for (size, isSound) in [(UInt64(1) << 58 - 1, true), (1 << 58, false), (UInt64(Int64.max), false)] {
+            inode.size = size
+            let parsed = inode.stored.withUnsafeBytes { bytes -> Inode? in
+                do throws(StoredError) { return try Inode(stored: bytes) } catch { return nil }
+            }
+            #expect((parsed != nil) == isSound, "\(size)")
+            if let parsed { #expect(parsed.attributes(1).size == size * 32) }
+        }
     }
 
     /// What the errors say names the item.

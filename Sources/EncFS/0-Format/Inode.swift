@@ -66,6 +66,9 @@ extension Inode {
         size = try reader.integer()
         guard size <= Self.maximumBytes else { throw .invalid("inode size \(size)") }
         blocks = try reader.integer()
+        guard blocks <= Self.maximumBytes / 4096 + 1 else { throw .invalid("inode of \(blocks) blocks") }
+        // A directory's size counts entries, which have numbers of 61 bits, and tells 32 bytes for each.
+        guard kind != .directory || size < 1 << 58 else { throw .invalid("directory of \(size) entries") }
         device = try reader.integer()
         let seconds: (Int64, Int64, Int64, Int64) = (
             try reader.integer(), try reader.integer(), try reader.integer(), try reader.integer()
