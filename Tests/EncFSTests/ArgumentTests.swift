@@ -39,6 +39,18 @@ import VFS
             try files.setSize(9000, of: node)
         }
         #expect(try files.write([1, 2], to: node, at: limit - 1) == 1)
+        // An append takes what fits, too, and only then is refused.
+        try files.setSize(limit - 3, of: node)
+        let handle = try files.open(node, [.write, .append])
+        defer { files.close(node, handle) }
+        func append() throws -> Int {
+            try [UInt8](repeating: 7, count: 10).withUnsafeBytes { bytes in
+                try files.write(node, handle, at: .end, bytes, []).count
+            }
+        }
+        #expect(try append() == 3)
+        #expect(errno { _ = try append() } == .fileTooLarge)
+        #expect(try files.attributes(node).size == limit)
     }
 
     @Test(arguments: [AllocationMode.allocate, .allocateKeepingSize, .punchHole, .zero, .collapse, .insert])

@@ -51,12 +51,22 @@ extension EncFS {
                     limit = max(blockBytes, min(limit, rest.count) / 2)
                 } else if done > 0 {
                     return Written(count: done, end: end)
+                } else if error.errno == .fileTooLarge, case .end = position {
+                    // What fits before the end of all files is written, as with an offset above.
+                    let room = try roomBehindEnd(of: inode)
+                    guard room > 0, room < bytes.count else { throw error }
+                    bytes = UnsafeRawBufferPointer(rebasing: bytes[..<room])
                 } else {
                     throw error
                 }
             }
         } while done < bytes.count
         return Written(count: done, end: end)
+    }
+
+    /// How many bytes a file can grow by.
+    private func roomBehindEnd(of inode: LiveInode) throws(VFSError) -> Int {
+        Int(clamping: Inode.maximumBytes - (try attributes(NodeID(rawValue: inode.number)).size))
     }
 
     enum WriteOutcome {
