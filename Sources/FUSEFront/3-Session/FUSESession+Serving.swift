@@ -69,7 +69,11 @@ extension FUSESession {
                 let count = fuse_session_receive_buf(handle.raw, &buffer)
                 if count == -EINTR || count == -EAGAIN { continue }
                 if count <= 0 {
-                    if count < 0 {
+                    if count == -ECONNABORTED {
+                        // Cut by the kernel while a request was handed over, or by root (fusectl's `abort`): no more will
+                        // come, and what was written is saved as after any unmount.
+                        server.logger.warning("\(mountpoint): the connection to the kernel was cut")
+                    } else if count < 0 {
                         failure = FUSEError.system(
                             call: "read /dev/fuse", errno: Errno(rawValue: -count), path: nil)
                     }
