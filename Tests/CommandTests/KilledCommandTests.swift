@@ -76,7 +76,8 @@ import VFS
                 call += Self.stride
             }
             print("kills: \(change): \(kills), up to call \(call)")
-            #expect(kills * Self.stride >= 10)
+            // The shortest of them make nine such calls on their busiest thread.
+            #expect(kills * Self.stride >= 6)
         }
     }
 
