@@ -82,10 +82,10 @@ import VFS
         let found = try listing(files).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         #expect(found == expected.split(separator: "\n").map(String.init))
         let numbers = (1...20_000).map { "\($0)\n" }.joined()
-        #expect(try content(files, "folder/numbers", from: 0, 200_000) == Array(numbers.utf8))
-        #expect(try content(files, "inline", from: 0, 100) == Array("tiny".utf8))
-        #expect(try content(files, "sparse", from: 6_442_450_940, 100) == [0] + Array("end".utf8))
-        let inline = try node(files, "inline")
+        #expect(try files.contents(of: "folder/numbers", upTo: 200_000) == Array(numbers.utf8))
+        #expect(try files.contents(of: "inline", upTo: 100) == Array("tiny".utf8))
+        #expect(try files.contents(of: "sparse", from: 6_442_450_940, upTo: 100) == [0] + Array("end".utf8))
+        let inline = try files.node(at: "inline")
         #expect(try files.extendedAttribute(Array("user.colour".utf8), of: inline) == Array("blue".utf8))
     }
 
@@ -101,23 +101,10 @@ import VFS
                 let device = try SecureDevice.open(
                     host, credential: credential, anchor: anchor, mode: .readOnlyAt(commit.sequence))
                 guard let files = try? EncFS(mounting: device, EncFS.MountOptions()) else { continue }
-                if (try? node(files, "before")) != nil { sawThePast = true }
+                if (try? files.node(at: "before")) != nil { sawThePast = true }
             }
             #expect(sawThePast, "no commit shows the file that was there before")
         }
-    }
-
-    private func node(_ files: EncFS, _ path: String) throws -> NodeID {
-        try path.split(separator: "/").reduce(files.root) { try files.lookup(Name(String($1)), in: $0).node }
-    }
-
-    private func content(_ files: EncFS, _ path: String, from offset: UInt64, _ count: Int) throws -> [UInt8] {
-        let node = try node(files, path)
-        let handle = try files.open(node, .read)
-        defer { files.close(node, handle) }
-        var bytes = [UInt8](repeating: 0, count: count)
-        let received = try bytes.withUnsafeMutableBytes { try files.read(node, handle, at: offset, into: $0) }
-        return Array(bytes.prefix(received))
     }
 
     /// The tree as `contents.tsv` has it.

@@ -55,13 +55,18 @@ extension EncFS {
         _ = try bytes.withUnsafeBytes { try write(node, handle, at: .offset(0), $0, []) }
     }
 
-    /// What a file in the root directory holds.
-    func contents(of name: String, upTo limit: Int) throws -> [UInt8] {
-        let node = try lookup(Name(name), in: root).node
+    /// The node at `path`, from the root.
+    func node(at path: String) throws -> NodeID {
+        try path.split(separator: "/").reduce(root) { try lookup(Name(String($1)), in: $0).node }
+    }
+
+    /// What a file holds, at most `limit` bytes of it.
+    func contents(of path: String, from offset: UInt64 = 0, upTo limit: Int) throws -> [UInt8] {
+        let node = try node(at: path)
         let handle = try open(node, .read)
         defer { close(node, handle) }
         var bytes = [UInt8](repeating: 0, count: limit)
-        let count = try bytes.withUnsafeMutableBytes { try read(node, handle, at: 0, into: $0) }
+        let count = try bytes.withUnsafeMutableBytes { try read(node, handle, at: offset, into: $0) }
         return Array(bytes.prefix(count))
     }
 }
