@@ -147,7 +147,7 @@ let package = Package(
             name: "CommandTests",
             dependencies: [
                 "CommandSupport", "Inspection", "SecureBlock", "EncFS", "VFS", "SimHost", "FUSEFront", "CLinux",
-                "VolumeControl", "Imaging", "TPM", "SoftwareTPM",
+                "VolumeControl", "Imaging", "TPM", "SoftwareTPM", "casemate",
             ],
             swiftSettings: strict),
         .testTarget(

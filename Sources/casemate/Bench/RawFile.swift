@@ -3,14 +3,14 @@ import CommandSupport
 import Glibc
 import SecureBlock
 
-/// A plain file, written in full beforehand, with O_DIRECT where the filesystem has it: what the volume is compared with.
+/// A plain file, with O_DIRECT where the filesystem has it: what the volume is compared with.
 final class RawFile: BenchTarget {
     let path: String
     let isDirect: Bool
     private let descriptor: Int32
 
-    /// Makes the file with `byteCount` bytes of data, durable.
-    init(path: String, byteCount: UInt64, filler: UnsafeRawBufferPointer) throws(CommandFailure) {
+    /// Makes an empty file.
+    init(path: String) throws(CommandFailure) {
         self.path = path
         let opened = casemate_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard opened >= 0 else {
@@ -19,12 +19,6 @@ final class RawFile: BenchTarget {
         // tmpfs and some network filesystems refuse O_DIRECT; the result says so.
         isDirect = casemate_set_direct(opened, true) == 0
         descriptor = opened
-        var offset: UInt64 = 0
-        while offset < byteCount {
-            try write(offset / UInt64(blockBytes), filler)
-            offset += UInt64(filler.count)
-        }
-        try sync()
     }
 
     deinit {

@@ -14,7 +14,7 @@ final class ScratchFolder {
     }
 
     deinit {
-        for name in ["plain", "volume"] { unlink("\(path)/\(name)") }
+        for name in ["plain", "volume", "anchored", "anchor"] { unlink("\(path)/\(name)") }
         rmdir(path)
     }
 }

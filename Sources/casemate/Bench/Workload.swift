@@ -2,94 +2,119 @@ import CommandSupport
 import SecureBlock
 
 /// One kind of access, the same for both sides.
-enum Workload: CaseIterable {
+enum Workload: Sendable {
     case sequentialWrite
-    case randomWrite
-    case writeAndSync
     case sequentialRead
+    /// As many places, each once, as there is time for.
+    case randomWrite
+    /// Every block once, however long it takes.
+    case randomOverwrite
+    /// So many reads and no more.
+    case firstReads(UInt64)
     case randomRead
+    case deepRead(threads: Int)
+    case writeAndCommit(every: UInt64)
 
-    var title: String {
+    /// Runs once. The time includes making everything durable at the end: nobody is faster for having written nothing yet.
+    /// - Parameter seed: of the places. Two workloads with one seed would visit places in one order, and what was written in
+    ///   an order lies in it in a log.
+    func run(_ target: some BenchTarget, _ scale: BenchScale, seed: UInt64) throws(CommandFailure) -> Work {
+        var random = SeededGenerator(seed: seed)
         switch self {
-        case .sequentialWrite: "sequential write, 1 MiB"
-        case .randomWrite: "random write, 4 KiB"
-        case .writeAndSync: "4 KiB write + sync, each"
-        case .sequentialRead: "sequential read, 1 MiB"
-        case .randomRead: "random read, 4 KiB"
-        }
-    }
-
-    var unit: String {
-        switch self {
-        case .sequentialWrite, .sequentialRead: "MiB/s"
-        case .randomWrite, .writeAndSync, .randomRead: "ops/s"
-        }
-    }
-
-    /// At most this long, so that a slow disk does not take all day; rates stay comparable.
-    private static let limit = Duration.seconds(6)
-
-    /// Runs once over `blocks` blocks, at queue depth 1, and gives the rate in ``unit``.
-    ///
-    /// The time includes making everything durable at the end: nobody is faster for having written nothing yet.
-    func rate(
-        _ target: some BenchTarget, blocks: UInt64, buffer: UnsafeMutableRawBufferPointer,
-        _ random: inout some RandomNumberGenerator
-    ) throws(CommandFailure) -> Double {
-        let clock = ContinuousClock()
-        let start = clock.now
-        let large = UInt64(buffer.count / blockBytes)
-        let small = UnsafeMutableRawBufferPointer(rebasing: buffer[..<blockBytes])
-        var count: UInt64 = 0
-        var isInTime: Bool { clock.now - start < Self.limit }
-        switch self {
-        case .sequentialWrite:
-            while count < blocks / large, isInTime {
-                try target.write(count * large, UnsafeRawBufferPointer(buffer))
-                count += 1
-            }
-            try target.sync()
-        case .randomWrite:
-            while count < blocks / 2, isInTime {
-                try target.write(random.next(upperBound: blocks), UnsafeRawBufferPointer(small))
-                count += 1
-            }
-            try target.sync()
-        case .writeAndSync:
-            while count < 2000, isInTime {
-                try target.write(random.next(upperBound: blocks), UnsafeRawBufferPointer(small))
-                try target.sync()
-                count += 1
-            }
+        case .sequentialWrite: return try sequence(scale, BenchScale.writeBytes, target.write, target.sync)
         case .sequentialRead:
-            while count < blocks / large, isInTime {
-                try target.read(count * large, into: buffer)
-                count += 1
-            }
-        case .randomRead:
-            while count < blocks / 2, isInTime {
-                try target.read(random.next(upperBound: blocks), into: small)
-                count += 1
+            return try sequence(
+                scale, BenchScale.readBytes,
+                { (first, bytes) throws(CommandFailure) in
+                    try target.read(first, into: UnsafeMutableRawBufferPointer(mutating: bytes))
+                })
+        case .randomWrite, .randomOverwrite: return try overwrite(target, scale, &random)
+        case .firstReads(let count): return try reads(target, scale, atMost: count, &random)
+        case .randomRead: return try reads(target, scale, atMost: .max, &random)
+        case .deepRead(let threads): return try deepReads(target, scale, threads, seed)
+        case .writeAndCommit(let every): return try commits(target, scale, every: every, &random)
+        }
+    }
+
+    private func sequence(
+        _ scale: BenchScale, _ pieceBytes: Int,
+        _ transfer: (UInt64, UnsafeRawBufferPointer) throws(CommandFailure) -> Void,
+        _ finish: () throws(CommandFailure) -> Void = {}
+    ) throws(CommandFailure) -> Work {
+        let piece = UnsafeRawBufferPointer(scale.buffer.slice(0, pieceBytes))
+        let pieceBlocks = UInt64(pieceBytes / blockBytes)
+        var count: UInt64 = 0
+        let watch = Stopwatch()
+        while count < scale.blocks / pieceBlocks, watch.seconds < scale.limitSeconds {
+            try transfer(count * pieceBlocks, piece)
+            count += 1
+        }
+        try finish()
+        return watch.work(operations: count, bytes: count * UInt64(pieceBytes))
+    }
+
+    private func overwrite(_ target: some BenchTarget, _ scale: BenchScale, _ random: inout SeededGenerator)
+        throws(CommandFailure) -> Work
+    {
+        let places = (0..<scale.blocks).shuffled(using: &random)
+        let isTimed = if case .randomWrite = self { true } else { false }
+        var count = 0
+        let watch = Stopwatch()
+        while count < places.count, !isTimed || watch.seconds < scale.limitSeconds {
+            try target.write(places[count], scale.block)
+            count += 1
+        }
+        try target.sync()
+        return watch.work(operations: UInt64(count), bytes: UInt64(count * blockBytes))
+    }
+
+    private func reads(
+        _ target: some BenchTarget, _ scale: BenchScale, atMost most: UInt64, _ random: inout SeededGenerator
+    ) throws(CommandFailure) -> Work {
+        let buffer = AlignedBuffer(byteCount: blockBytes)
+        var count: UInt64 = 0
+        let watch = Stopwatch()
+        while count < most, watch.seconds < scale.limitSeconds {
+            try target.read(random.next(upperBound: scale.blocks), into: buffer.bytes)
+            count += 1
+        }
+        return watch.work(operations: count, bytes: count * UInt64(blockBytes))
+    }
+
+    private func commits(
+        _ target: some BenchTarget, _ scale: BenchScale, every: UInt64, _ random: inout SeededGenerator
+    ) throws(CommandFailure) -> Work {
+        var count: UInt64 = 0
+        let watch = Stopwatch()
+        while watch.seconds < scale.limitSeconds {
+            for _ in 0..<every { try target.write(random.next(upperBound: scale.blocks), scale.block) }
+            try target.sync()
+            count += every
+        }
+        return watch.work(operations: count, bytes: count * UInt64(blockBytes))
+    }
+
+    /// As many reads at once as there are threads: the volume has no calls that return before their answer.
+    private func deepReads(_ target: some BenchTarget, _ scale: BenchScale, _ threadCount: Int, _ seed: UInt64)
+        throws(CommandFailure) -> Work
+    {
+        let outcome = Monitor<Result<UInt64, CommandFailure>>(.success(0))
+        let watch = Stopwatch()
+        let threads = (0..<threadCount).compactMap { index in
+            HostThread {
+                var random = SeededGenerator(seed: seed &+ UInt64(index) &* 0x1_0000_0001)
+                let end: Result<UInt64, CommandFailure>
+                do throws(CommandFailure) {
+                    end = .success(try reads(target, scale, atMost: .max, &random).operations)
+                } catch { end = .failure(error) }
+                outcome.withLock { outcome in outcome = outcome.flatMap { sum in end.map { sum + $0 } } }
             }
         }
-        return Double(count) / (clock.now - start).inSeconds
-    }
-}
-
-extension Duration {
-    /// In seconds.
-    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
-}
-
-/// A generator with a seed (SplitMix64, Steele et al. 2014): both sides get the same places.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
+        for thread in threads { thread.join() }
+        guard threads.count == threadCount else {
+            throw CommandFailure(.hostFailed, "the system gives no \(threadCount) threads")
+        }
+        let count = try outcome.withLock { $0 }.get()
+        return watch.work(operations: count, bytes: count * UInt64(blockBytes))
     }
 }
