@@ -114,8 +114,11 @@ let package = Package(
             name: "InProcess", dependencies: ["LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock"],
             path: "Examples/InProcess", swiftSettings: strict),
 
+        .target(
+            name: "FailingCalls", dependencies: ["COpenSSL", "CLibURing"], path: "Tests/FailingCalls"),
         .testTarget(
-            name: "SecureBlockTests", dependencies: ["SecureBlock", "SimHost", "CLinux"], swiftSettings: strict),
+            name: "SecureBlockTests", dependencies: ["SecureBlock", "SimHost", "CLinux", "FailingCalls"],
+            swiftSettings: strict),
         .target(name: "SoftwareTPM", path: "Tests/SoftwareTPM", swiftSettings: strict),
         .target(
             name: "Mounting",

@@ -10,8 +10,6 @@ package struct ByteWriter {
         self.buffer = buffer
     }
 
-    package var remaining: Int { buffer.count - position }
-
     @inline(__always)
     private mutating func take(_ count: Int) -> Int {
         precondition(count >= 0 && count <= buffer.count - position, "a field past the end of its structure")
@@ -77,12 +75,6 @@ package struct ByteWriter {
     /// Fills with zeros up to `position`, which lies at or after the present one.
     package mutating func zeros(upTo position: Int) {
         zeros(position - self.position)
-    }
-
-    /// Leaves `count` bytes as they are.
-    @inline(__always)
-    package mutating func skip(_ count: Int) {
-        _ = take(count)
     }
 
     /// Direct access to the next `count` bytes, for a cipher that writes in place.

@@ -43,8 +43,9 @@ final class HostFile: Sendable {
             let failure = casemate_set_blocking(descriptor)
             guard failure == 0 else { throw .unopenable(path: path, errno: failure) }
             try Self.lock(descriptor, exclusive: !options.readOnly, path: path)
-            isDirect = options.direct && Self.acceptsDirect(descriptor)
             if isNew { try Self.makeNameDurable(path) }
+            // Last: once all properties are set, `deinit` closes the file too.
+            isDirect = options.direct && Self.acceptsDirect(descriptor)
         } catch {
             Glibc.close(descriptor)
             throw error
@@ -102,11 +103,13 @@ final class HostFile: Sendable {
 
     /// A new file's name survives a crash only once its directory is written.
     private static func makeNameDurable(_ path: String) throws(HostError) {
-        let parent = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let parent = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
         let directory = casemate_open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
         guard directory >= 0 else { throw .unopenable(path: parent, errno: errno) }
         defer { Glibc.close(directory) }
         // Some network file systems know no fsync of a directory; there is nothing better to do there.
-        if fsync(directory) != 0 && errno != EINVAL { throw .failed(call: "fsync", errno: errno, offset: nil) }
+        while fsync(directory) != 0 && errno != EINVAL {
+            if errno != EINTR { throw .failed(call: "fsync", errno: errno, offset: nil) }
+        }
     }
 }

@@ -15,7 +15,7 @@ final class Ring: @unchecked Sendable {
 
     /// `nil` where the kernel, its age or a sandbox says no. A request is made to see that more than setup works.
     init?(flags: UInt32) {
-        ring = .allocate(capacity: 1)
+        let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
         ring.initialize(to: io_uring())
         guard io_uring_queue_init(UInt32(Self.depth), ring, flags) == 0 else {
             ring.deallocate()
@@ -26,6 +26,8 @@ final class Ring: @unchecked Sendable {
             ring.deallocate()
             return nil
         }
+        // Only now: once all properties are set, `deinit` runs also when this returns nil.
+        self.ring = ring
     }
 
     deinit {

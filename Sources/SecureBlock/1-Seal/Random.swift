@@ -15,8 +15,4 @@ package enum Random {
         try bytes.withMutableRawBytes { buffer throws(SealError) in try fill(buffer) }
         return bytes
     }
-
-    package static func u64() throws(SealError) -> UInt64 {
-        try bytes(8).withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
-    }
 }

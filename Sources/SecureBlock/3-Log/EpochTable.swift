@@ -39,14 +39,6 @@ package final class EpochTable: Sendable {
         }
     }
 
-    /// The version of the volume key that an epoch's key comes from.
-    package func keyVersion(_ index: UInt32) -> UInt32? {
-        state.withLock { state in
-            Int(index) < state.epochs.count && !state.epochs[Int(index)].isFree
-                ? state.epochs[Int(index)].keyVersion : nil
-        }
-    }
-
     package func index(of identifier: Tag) -> UInt32? {
         state.withLock { state in state.epochs.firstIndex { $0.identifier == identifier }.map(UInt32.init) }
     }

@@ -64,13 +64,22 @@ final class AnchorFile {
         // The record last: while the rest is missing there is no value, and nothing was promised.
         try put([UInt8](blocks[blockBytes...]), at: blockBytes)
         try put([UInt8](blocks[..<blockBytes]), at: 0)
-        guard fsync(descriptor) == 0 else { throw Self.failure("fsync", path) }
-        let slash = path.lastIndex(of: "/") ?? path.startIndex
-        let parent = slash == path.startIndex ? (path.hasPrefix("/") ? "/" : ".") : String(path[..<slash])
+        try Self.synchronise(descriptor, path)
+        let parent = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
         let directory = casemate_open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
         guard directory >= 0 else { throw Self.failure("open", parent) }
         defer { close(directory) }
-        if fsync(directory) != 0 && errno != EINVAL { throw Self.failure("fsync", parent) }
+        // Some network file systems know no fsync of a directory; there is nothing better to do there.
+        try Self.synchronise(directory, parent, tolerating: EINVAL)
+    }
+
+    /// `fsync(2)`.
+    private static func synchronise(
+        _ descriptor: Int32, _ path: String, tolerating tolerated: Int32 = 0
+    ) throws(AnchorError) {
+        while fsync(descriptor) != 0 && errno != tolerated {
+            if errno != EINTR { throw failure("fsync", path) }
+        }
     }
 
     private func put(_ bytes: [UInt8], at offset: Int) throws(AnchorError) {

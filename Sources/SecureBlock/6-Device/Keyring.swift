@@ -51,6 +51,8 @@ struct Keyring {
                     case .sealed: .sealed
                     }
                 status.append(KeySlotStatus(slot: slot, state: state))
+            } catch KeySlotError.seal(let cause) {
+                throw .crypto("\(cause)")
             } catch is KeySlotError {
                 damaged.append(slot)
                 status.append(KeySlotStatus(slot: slot, state: .damaged))

@@ -64,6 +64,8 @@ extension SecureDevice {
                 if !isCovered { others.append(status.slot) }
             } catch let error as HostError {
                 throw .host(error)
+            } catch KeySlotError.seal(let cause) {
+                throw .crypto("\(cause)")
             } catch { others.append(status.slot) }
         }
         guard others.isEmpty else { throw .otherSlots(others) }

@@ -40,6 +40,8 @@ package struct SuperblockCopies {
                 let superblock = try Superblock.parse(UnsafeRawBufferPointer(buffer.bytes))
                 sound.append(Copy(index: index, superblock: superblock, stored: buffer))
             } catch {
+                // A checksum that cannot be computed says nothing about the copy.
+                if case .crypto = error { throw error }
                 damaged.append(index)
                 // A copy that says what it needs says more than one that is damaged, and that more than none.
                 switch (failure, error) {
