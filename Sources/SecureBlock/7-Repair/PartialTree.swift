@@ -1,17 +1,20 @@
-/// As much of a tree of pages as can be read: the pointers to its leaves, and which of them are unknown because a page
-/// above does not verify.
+/// As much of a tree of pages as can be read: the leaves that exist, and which are unknown because a page above does not
+/// verify.
 ///
-/// **Memory**: 33 bytes for each page of the map, as 16 MiB for each TiB.
+/// **Memory**: 40 bytes for each leaf that exists, and 16 for each page above that is lost. What the tree's size alone
+/// says takes none: a root may give a map of 2²⁹ leaves and have a single one.
 struct PartialTree {
-    private(set) var leaves: [PagePointer]
-    private(set) var isUnknown: [Bool]
+    let leafCount: Int
+    /// Ascending.
+    private(set) var stored: [(leaf: Int, pointer: PagePointer)] = []
+    private(set) var unknown = RangeSet<Int>()
     /// Interior pages that do not verify.
     private(set) var lostPages: UInt64 = 0
 
     /// Nothing is known.
     init(leafCount: Int) {
-        leaves = Array(repeating: .none, count: leafCount)
-        isUnknown = Array(repeating: true, count: leafCount)
+        self.leafCount = leafCount
+        unknown.insert(contentsOf: 0..<leafCount)
     }
 
     /// - Parameter read: the verified bytes of a page, valid until the next call.
@@ -21,43 +24,48 @@ struct PartialTree {
     ) throws(VolumeError) {
         let counts = PageTree.levelCounts(leafCount: leafCount)
         guard top.count == counts[counts.count - 1] else {
-            leaves = Array(repeating: .none, count: leafCount)
-            isUnknown = Array(repeating: true, count: leafCount)
+            self = PartialTree(leafCount: leafCount)
             return
         }
-        var pointers = top
-        var unknown = Array(repeating: false, count: top.count)
-        var lost: UInt64 = 0
+        self.leafCount = leafCount
+        stored = top.enumerated().filter(\.element.exists).map { ($0.offset, $0.element) }
+        // How many leaves are below one pointer of the level.
+        var span = counts.dropFirst().reduce(1) { span, _ in span * PagePointer.perPage }
         for level in stride(from: counts.count - 1, to: 0, by: -1) {
-            let below = counts[level - 1]
-            var next = Array(repeating: PagePointer.none, count: below)
-            var nextUnknown = Array(repeating: false, count: below)
-            for index in pointers.indices {
-                let start = index * PagePointer.perPage, end = min(start + PagePointer.perPage, below)
-                guard !unknown[index] else {
-                    for child in start..<end { nextUnknown[child] = true }
-                    continue
-                }
-                guard pointers[index].exists else { continue }
-                let page = try read(
-                    pointers[index], BlockAssociation(kind, level: UInt8(level), address: UInt64(index)))
-                do throws(ParseError) {
-                    guard let page else { throw .unexpected(field: "page", position: 0) }
-                    var reader = ByteReader(page)
-                    for child in start..<end { next[child] = try PagePointer(parsing: &reader) }
-                } catch {
-                    lost += 1
-                    for child in start..<end {
-                        next[child] = .none
-                        nextUnknown[child] = true
-                    }
+            var below: [(leaf: Int, pointer: PagePointer)] = []
+            for (index, pointer) in stored {
+                let page = try read(pointer, BlockAssociation(kind, level: UInt8(level), address: UInt64(index)))
+                let start = index * PagePointer.perPage
+                let end = min(start + PagePointer.perPage, counts[level - 1])
+                if let children = page.flatMap({ Self.children($0, end - start) }) {
+                    for (child, pointer) in children where pointer.exists { below.append((start + child, pointer)) }
+                } else {
+                    lostPages += 1
+                    unknown.insert(contentsOf: index * span..<min((index + 1) * span, leafCount))
                 }
             }
-            pointers = next
-            unknown = nextUnknown
+            stored = below
+            span /= PagePointer.perPage
         }
-        leaves = pointers
-        isUnknown = unknown
-        lostPages = lost
+    }
+
+    /// The pointers of an interior page; `nil` when they are none.
+    private static func children(_ page: UnsafeRawBufferPointer, _ count: Int) -> [(Int, PagePointer)]? {
+        var reader = ByteReader(page)
+        do throws(ParseError) {
+            var pointers: [(Int, PagePointer)] = []
+            for child in 0..<count { pointers.append((child, try PagePointer(parsing: &reader))) }
+            return pointers
+        } catch { return nil }
+    }
+
+    /// A leaf's pointer; `nil` for one that does not exist or is unknown.
+    func pointer(_ leaf: Int) -> PagePointer? {
+        var low = 0, high = stored.count
+        while low < high {
+            let middle = (low + high) / 2
+            if stored[middle].leaf < leaf { low = middle + 1 } else { high = middle }
+        }
+        return low < stored.count && stored[low].leaf == leaf ? stored[low].pointer : nil
     }
 }

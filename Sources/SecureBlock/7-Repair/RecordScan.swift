@@ -14,7 +14,7 @@ final class RecordScan {
     private let scratch = AlignedBuffer(byteCount: blockBytes)
     private let plain = AlignedBuffer(byteCount: blockBytes)
     /// Where verified headers are, in blocks from the first segment.
-    private(set) var headers: BlockBitmap
+    private(set) var headers: SparseBitmap
     /// Blocks that the host would not give.
     private(set) var unreadableBlocks: UInt64 = 0
 
@@ -25,7 +25,7 @@ final class RecordScan {
         geometry = source.geometry
         keys = source.keys
         suite = source.suite
-        headers = BlockBitmap()
+        headers = SparseBitmap()
     }
 
     private var blockCount: UInt64 { UInt64(geometry.segmentCount) * UInt64(geometry.segmentBlocks) }
@@ -68,7 +68,7 @@ final class RecordScan {
     }
 
     /// Reads the headers in `set` again, by place.
-    func forEachHeader(in set: BlockBitmap, _ body: (RecordHeader) throws(VolumeError) -> Void)
+    func forEachHeader(in set: SparseBitmap, _ body: (RecordHeader) throws(VolumeError) -> Void)
         throws(VolumeError)
     {
         let buffer = AlignedBuffer(byteCount: Self.batchCount * blockBytes)

@@ -10,9 +10,9 @@
 /// Nothing that does not verify is used, branches are never mixed, and whatever hidden or old records may have changed
 /// is said in the report. That the state is the newest one cannot be promised: only an anchor knows.
 ///
-/// **Memory**: ``Options/memoryBytes`` for the map, one bit for each block of the log, 33 bytes for each page of the map
-/// and 100 for each lost one, 8 for each segment, 48 for each checkpoint and a few hundred for each epoch in the log,
-/// and 64 MiB at most to tell missing records.
+/// **Memory**: ``Options/memoryBytes`` for the map; one bit for each block of the log; 40 bytes for each page of the map
+/// that exists, 100 for each older copy of one that is lost, 40 for each long run that a record discards; 8 for each
+/// segment, 48 for each checkpoint and a few hundred for each epoch in the log; and 64 MiB at most to tell missing records.
 public struct Salvage {
     public struct Options: Sendable {
         /// What the rebuilt part of the map may take; the log's headers are read once for each such part.

@@ -13,8 +13,10 @@ struct SalvageBase {
     /// Generations that the segment table names; `nil` where its page is lost.
     let generations: [Generation?]
     let lostTablePages: UInt64
-    /// Leaves whose page is lost, and the older copy that stands in for it, if there is one.
-    private(set) var missing: [Int: Substitute?] = [:]
+    /// Leaves whose own page is lost, as far as a page above names them; see also ``PartialTree/unknown``.
+    private var lostLeaves: Set<Int> = []
+    /// Older copies that stand in for pages that are lost.
+    private var substitutes: [Int: Substitute] = [:]
 
     struct Substitute {
         var commit: SequenceNumber
@@ -35,7 +37,6 @@ struct SalvageBase {
         var generations = [Generation?](repeating: nil, count: Int(geometry.segmentCount))
         guard let root else {
             map = PartialTree(leafCount: leafCount)
-            for leaf in 0..<leafCount { missing[leaf] = .some(nil) }
             self.generations = generations
             lostTablePages = 0
             return
@@ -46,14 +47,14 @@ struct SalvageBase {
         map = try PartialTree(.mapPage, leafCount: leafCount, top: root.mapTop, read: read)
         let table = try PartialTree(.tablePage, leafCount: tablePages, top: root.tableTop, read: read)
         var lost = table.lostPages
-        for page in 0..<tablePages where !table.isUnknown[page] {
+        for page in 0..<tablePages where !table.unknown.contains(page) {
             let start = page * SegmentEntry.perPage
             let end = min(start + SegmentEntry.perPage, generations.count)
-            guard table.leaves[page].exists else {
+            guard let pointer = table.pointer(page) else {
                 for segment in start..<end { generations[segment] = Generation(0) }
                 continue
             }
-            let bytes = try read(table.leaves[page], BlockAssociation(.tablePage, address: UInt64(page)))
+            let bytes = try read(pointer, BlockAssociation(.tablePage, address: UInt64(page)))
             do throws(ParseError) {
                 guard let bytes else { throw .unexpected(field: "page", position: 0) }
                 var reader = ByteReader(bytes)
@@ -62,22 +63,25 @@ struct SalvageBase {
         }
         self.generations = generations
         lostTablePages = lost
-        for leaf in 0..<leafCount {
-            progress(UInt64(leaf), UInt64(leafCount))
-            if map.isUnknown[leaf] {
-                missing[leaf] = .some(nil)
-            } else if map.leaves[leaf].exists {
-                let page = try read(map.leaves[leaf], BlockAssociation(.mapPage, address: UInt64(leaf)))
-                if page.map({ !geometry.isPlausible(LeafPage(bytes: $0)) }) ?? true { missing[leaf] = .some(nil) }
-            }
+        for (done, (leaf, pointer)) in map.stored.enumerated() {
+            progress(UInt64(done), UInt64(map.stored.count))
+            let page = try read(pointer, BlockAssociation(.mapPage, address: UInt64(leaf)))
+            if page.map({ !geometry.isPlausible(LeafPage(bytes: $0)) }) ?? true { lostLeaves.insert(leaf) }
         }
     }
 
+    /// Leaves of which the newest copy cannot be had.
+    var missingLeaves: UInt64 {
+        map.unknown.ranges.reduce(UInt64(lostLeaves.count)) { $0 + UInt64($1.count) }
+    }
+
+    func isMissing(_ leaf: Int) -> Bool { map.unknown.contains(leaf) || lostLeaves.contains(leaf) }
+
     /// Notes an older copy of a missing page; the newest stays.
     mutating func offer(_ substitute: Substitute, leaf: Int) {
-        guard let present = missing[leaf] else { return }
-        if let present, present.commit >= substitute.commit { return }
-        missing[leaf] = .some(substitute)
+        guard isMissing(leaf) else { return }
+        if let present = substitutes[leaf], present.commit >= substitute.commit { return }
+        substitutes[leaf] = substitute
     }
 
     /// What is known of one leaf: as of which commit, and the page then; `nil` for one that was empty.
@@ -89,8 +93,8 @@ struct SalvageBase {
     }
 
     func leaf(_ index: Int, _ pages: PageKeys, _ geometry: Geometry) throws(VolumeError) -> Leaf {
-        if let substitute = missing[index] {
-            guard let substitute,
+        if isMissing(index) {
+            guard let substitute = substitutes[index],
                 let bytes = try pages.scan.block(
                     at: substitute.copy.block, substitute.copy.generation, epoch: substitute.epoch,
                     BlockAssociation(.mapPage, address: UInt64(index)), substitute.copy.tag),
@@ -98,8 +102,8 @@ struct SalvageBase {
             else { return .nothing }
             return .older(substitute.commit, bytes)
         }
-        guard map.leaves[index].exists else { return .known(commit, nil) }
-        guard let bytes = try pages.read(map.leaves[index], BlockAssociation(.mapPage, address: UInt64(index)))
+        guard let pointer = map.pointer(index) else { return .known(commit, nil) }
+        guard let bytes = try pages.read(pointer, BlockAssociation(.mapPage, address: UInt64(index)))
         else { return .nothing }
         return .known(commit, bytes)
     }

@@ -134,13 +134,13 @@ struct TableRebuild {
         }
         let pages = SegmentTable.pageCount(segments: count)
         let tree = try PartialTree(.tablePage, leafCount: pages, top: root.tableTop, read: read)
-        for index in 0..<pages where !tree.isUnknown[index] {
+        for index in 0..<pages where !tree.unknown.contains(index) {
             let start = index * SegmentEntry.perPage, end = min(start + SegmentEntry.perPage, count)
-            guard tree.leaves[index].exists else {
+            guard let pointer = tree.pointer(index) else {
                 for segment in start..<end { entries[segment] = SegmentEntry() }
                 continue
             }
-            guard let bytes = try read(tree.leaves[index], BlockAssociation(.tablePage, address: UInt64(index)))
+            guard let bytes = try read(pointer, BlockAssociation(.tablePage, address: UInt64(index)))
             else { continue }
             var reader = ByteReader(bytes)
             do throws(ParseError) {
