@@ -101,6 +101,26 @@ import Testing
         try expectContents(try open(host.contents, second, mode: .readOnly))
     }
 
+    /// Commits made under the new key still needed blocks under the old one, until those were sealed again: once the old key
+    /// is gone, what is listed reads whole.
+    @Test func historyEndsWhereTheOldKeyWasLastNeeded() throws {
+        let host = MemoryBlockHost()
+        let device = try prepared(host)
+        _ = try device.rotateVolumeKey(for: [first])
+        try DeviceTesting.write(device, 3, 100)
+        try device.commit().wait()
+        #expect(try device.reseal().isDone)
+        try DeviceTesting.write(device, 3, 4)
+        try device.commit().wait()
+        try device.close()
+        let listed = try SecureDevice.history(MemoryBlockHost(contents: host.contents), credential: first)
+        #expect(!listed.isEmpty)
+        for record in listed {
+            let earlier = try open(host.contents, first, mode: .readOnlyAt(record.sequence))
+            for block in 0..<blocks where block != 3 { #expect(try DeviceTesting.holds(earlier, block, block + 1)) }
+        }
+    }
+
     @Test func slotsOfOthersAreAskedFor() throws {
         let host = MemoryBlockHost()
         let device = try prepared(host)

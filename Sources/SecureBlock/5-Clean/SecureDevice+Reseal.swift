@@ -119,21 +119,25 @@ extension SecureDevice {
     }
 
     /// Lets go of older volume keys that nothing needs: no segment, no page, no snapshot, and no history that is asked
-    /// for. History that is there by the way ends where the present key begins. Monitor held.
+    /// for. History that is there by the way ends where nothing under an older key was in use any more: a commit under
+    /// the present key may have blocks that were sealed again only later. Monitor held.
     func dropOlderKeys() {
         guard !log.olderKeys.isEmpty, log.isAnchorSettled else { return }
         let old = context.epochs.indices(before: context.keys.version)
         let isFree = !(0..<context.geometry.segmentCount).contains {
             isNeeded($0) && old.contains(table[$0].epochIndex)
         }
-        let isPast = log.retention.policy.isNone || log.historyHorizon >= log.keySince
+        let horizon = (0..<context.geometry.segmentCount).reduce(log.keySince) {
+            old.contains(table[$1].epochIndex) ? max($0, table.historyEnd($1)) : $0
+        }
+        let isPast = log.retention.policy.isNone || log.historyHorizon >= horizon
         guard isFree || Sabotage.isOn(.oldKeyDroppedEarly), isPast,
             log.roots.allSatisfy({ $0.commit >= log.keySince })
         else {
             resealIsDue = maintenance != nil && !isFree
             return
         }
-        log.historyHorizon = max(log.historyHorizon, log.keySince)
+        log.historyHorizon = max(log.historyHorizon, horizon)
         context.epochs.prune { !old.contains($0) }
         context.keys.drop(log.olderKeys.map(\.version))
         log.olderKeys = []
