@@ -64,6 +64,14 @@ extension CommandFailure {
                 at: path,
                 advice: "An older copy was put back, or acknowledged writes were lost. Find the newer volume; "
                     + "if you put this copy here yourself and accept the loss: --adopt-anchor with a new anchor.")
+        case .rootsRolledBack(let found, let known):
+            self.init(
+                .rollback,
+                "ROLLBACK: the volume's newest root is number \(found), and its log knows number \(known)",
+                at: path,
+                advice:
+                    "Older roots were put back, with an older size, key slots or snapshots. Find the newer volume, or "
+                    + "have fsck --salvage bring back what the log holds.")
         case .fork(let anchor, let volume):
             self.init(
                 .fork,

@@ -109,7 +109,7 @@ public enum CommandStatus: Int32, CaseIterable, Sendable {
         case .tpmUnavailable: "the TPM that keeps the key cannot be used"
         case .tpmRefused: "the TPM does not give the key: it is another TPM, or the machine's state is another"
         case .tpmLockedOut: "the TPM takes no PIN for a while, as too many wrong ones were given"
-        case .rollback: "the anchor names a later commit: an older copy of the volume was put back"
+        case .rollback: "an older copy of the volume, or of its roots, was put back"
         case .fork: "the anchor names a commit of another branch of this volume's history"
         case .anchorUnavailable: "the anchor cannot be read or written"
         case .anchorOfAnotherVolume: "the anchor belongs to another volume"

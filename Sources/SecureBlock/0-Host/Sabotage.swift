@@ -43,6 +43,7 @@ package enum Sabotage: String, CaseIterable, Sendable {
     // Anchors and key slots
     case anchorChecksumUnchecked, anchorNotExclusive, anchorBelievesUnwritten, registersNotSealed
     case slotDigestUnchecked
+    case ignoreRootFloor
     // Snapshots, rotation, size, space given back to the host
     case checkpointForgetsPins, oldKeyDroppedEarly, epochKeepsOldKey, cutForgetsGenerations, liveSegmentReturned
 

@@ -33,7 +33,8 @@ package struct SegmentReference: Hashable, Sendable {
 ///       40  generation      u32      … in that use of it
 ///       44  zero            u32
 ///       48  previous tag    16 bytes of the header with sequence − 1
-///       64  zero            24 bytes
+///       64  root floor      u64      both root slots had at least this number, durably, when this was sealed (I12)
+///       72  zero            16 bytes
 ///       88  tag             16 bytes over 0..<88 and the sealed part
 ///
 /// Sealed part, at 104, offsets within it:
@@ -74,6 +75,8 @@ package struct RecordHeader: Sendable {
     package var durable: SequenceNumber
     package var next: SegmentReference
     package var timeMilliseconds: UInt64
+    /// The number that both root slots had at least, durably, when this was sealed: what only roots hold is no older.
+    package var rootFloor: UInt64 = 0
     package var entries: [RecordEntry]
     /// The header's own tag; set by sealing or opening.
     package var tag: Tag = .zero
@@ -91,6 +94,7 @@ package struct ClearRecordHeader: Hashable, Sendable {
     package var position: LogPosition
     package var generation: Generation
     package var previousTag: Tag
+    package var rootFloor: UInt64
     package var tag: Tag
 
     /// - Returns: `nil` for bytes that no header begins with.
@@ -108,7 +112,8 @@ package struct ClearRecordHeader: Hashable, Sendable {
             generation = Generation(try reader.u32())
             try reader.zeros(4, field: "record header")
             previousTag = try reader.tag()
-            try reader.zeros(24, field: "record header")
+            rootFloor = try reader.u64()
+            try reader.zeros(16, field: "record header")
             tag = try reader.tag()
             guard dataBlocks <= RecordHeader.maximumEntries, sequence <= Layout.maximumSequence else { return nil }
         } catch { return nil }
@@ -134,6 +139,7 @@ extension RecordHeader {
         clear.u32(generation.rawValue)
         clear.u32(0)
         clear.tag(previousTag)
+        clear.u64(rootFloor)
         clear.zeros(upTo: Self.clearBytes)
         clear.tag(.zero)
         clear.u16(flags.rawValue)
@@ -188,6 +194,7 @@ extension RecordHeader {
         let count = Int(try reader.u16())
         try reader.zeros(2, field: "record")
         durable = SequenceNumber(try reader.u64())
+        guard durable < clear.sequence else { throw .unexpected(field: "durable", position: 8) }
         let segment = try reader.u32()
         next = SegmentReference(segment: segment, generation: Generation(try reader.u32()))
         timeMilliseconds = try reader.u64()
@@ -209,6 +216,7 @@ extension RecordHeader {
         position = clear.position
         generation = clear.generation
         previousTag = clear.previousTag
+        rootFloor = clear.rootFloor
         tag = clear.tag
     }
 }

@@ -77,6 +77,8 @@ struct LogState {
     var blocksSinceCheckpoint = 0
     /// What each root slot holds.
     var roots: [SlotContents]
+    /// The number that both slots have at least, durably.
+    var rootFloor: UInt64 { roots.map(\.number).min() ?? 0 }
     /// The newest root's copy in the log.
     var rootCopy: Root.Previous?
     var recoveredFrom: Root.Commit

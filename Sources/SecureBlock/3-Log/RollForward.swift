@@ -11,6 +11,9 @@ struct RollForward {
 
     /// Follows the chain from `root`, first finds the cut, and checks it against the anchor (I6, I12).
     ///
+    /// What only roots hold, as the size and the list of snapshots, is as old as the root. So that the host cannot put older
+    /// roots back and leave the log, each record says which root number both slots had reached; see ``RecordHeader/rootFloor``.
+    ///
     /// - Parameters:
     ///   - anchor: what the anchor holds, when there is one to ask.
     ///   - target: end at exactly this commit instead of the last; for a look at an earlier state.
@@ -23,11 +26,13 @@ struct RollForward {
         var acceptable: Set<Root.Commit> = [root.commit]
         if let anchored = root.anchored { acceptable.insert(anchored) }
         var copy: Root.Previous?
+        var rootFloor: UInt64 = 0
         // Not beyond the target, which may be the root's own commit: the next one would be the end.
         while (chain.last?.sequence ?? root.commit.sequence) < target ?? Layout.maximumSequence,
             let header = try reader.next()
         {
             if header.durable > durable { durable = header.durable }
+            rootFloor = max(rootFloor, header.rootFloor)
             if header.isCommit { acceptable.insert(Root.Commit(sequence: header.sequence, tag: header.tag)) }
             for (slot, entry) in header.entries.enumerated()
             where entry.kind == .root && entry.address == root.commit.sequence.rawValue {
@@ -42,6 +47,9 @@ struct RollForward {
             chain.append(header)
         }
         rootCopy = copy
+        guard target != nil || root.number >= rootFloor || Sabotage.isOn(.ignoreRootFloor) else {
+            throw .rootsRolledBack(found: root.number, known: rootFloor)
+        }
         if let anchor, target == nil {
             let found = Root.Commit(sequence: anchor.sequence, tag: anchor.tag)
             guard acceptable.contains(found) || Sabotage.isOn(.ignoreAnchor) else {

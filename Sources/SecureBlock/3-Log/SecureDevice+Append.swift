@@ -142,7 +142,7 @@ extension SecureDevice {
             durable: Sabotage.isOn(.claimDurability) ? log.last.sequence : log.durable,
             next: Sabotage.isOn(.announceOwnSegment)
                 ? SegmentReference(segment: record.base.segment, generation: record.generation) : record.next,
-            timeMilliseconds: options.clock(), entries: entries)
+            timeMilliseconds: options.clock(), rootFloor: log.rootFloor, entries: entries)
         do {
             guard let key = try context.epochs.key(record.epochIndex) else {
                 preconditionFailure("the epoch we seal under is in the table")

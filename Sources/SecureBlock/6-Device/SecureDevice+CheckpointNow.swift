@@ -52,6 +52,28 @@ extension SecureDevice {
         return (own.commit, own.timeMilliseconds)
     }
 
+    /// Has the anchor, where there is one, name a commit that was sealed after both root slots got what they have now:
+    /// with older roots put back, the volume does not lead there any more. Call without the monitor, at the end of whatever
+    /// changed what only roots hold.
+    ///
+    /// Where something of the client's waits for a commit, or there is no room for one, the client's next says the same.
+    func anchorRoots() throws(DeviceError) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        try checkWritable()
+        guard log.anchored != nil else { return }
+        let commit: Root.Commit?
+        do throws(DeviceError) {
+            commit = try withBarrier { () throws(DeviceError) in log.hasClientChanges ? nil : try orderCommit() }
+        } catch {
+            guard error == .noSpace else { throw error }
+            return
+        }
+        guard let commit else { return }
+        try monitor.unlocked { () throws(DeviceError) in try awaitDurable(commit.sequence) }
+        try confirmAcknowledged()
+    }
+
     /// Waits for the checkpoint under way, or writes it. Call with the monitor held; it is released meanwhile.
     private func awaitCheckpoint(_ isOver: () -> Bool) throws(DeviceError) {
         while !isOver() {

@@ -36,7 +36,7 @@ extension SecureDevice {
     /// A checkpoint of the present state with `change`.
     func reshapeCheckpoint(_ change: () throws(DeviceError) -> Void) throws(ReshapeError) {
         do throws(DeviceError) {
-            if try checkpointNow(nil, change) != nil { return }
+            if try checkpointNow(nil, change) != nil { return try anchorRoots() }
         } catch { throw .device(error) }
         throw .uncommittedChanges
     }

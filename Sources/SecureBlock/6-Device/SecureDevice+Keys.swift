@@ -104,6 +104,7 @@ extension SecureDevice {
         }
         do throws(DeviceError) {
             try checkpoint(atNextCommit) { $0.log.boundDigests.allSatisfy { $0 == self.keySlotDigests } }
+            try anchorRoots()
         } catch { throw .device(error) }
     }
 

@@ -33,6 +33,7 @@ extension SecureDevice {
                 try context.host.cut(to: next.volumeBytes)
                 try context.host.flush()
             } catch { throw .host(error) }
+            do throws(DeviceError) { try anchorRoots() } catch { throw .device(error) }
         }
     }
 

@@ -40,6 +40,7 @@ extension SecureDevice {
                 log.retention.snapshots.append(entry)
                 log.retention.isChanged = true
             }
+            try anchorSnapshots()
             return Snapshot(entry)
         }
     }
@@ -72,7 +73,12 @@ extension SecureDevice {
                 log.retention.snapshots.removeAll { $0.name == name }
                 log.retention.isChanged = true
             }
+            try anchorSnapshots()
         }
+    }
+
+    private func anchorSnapshots() throws(SnapshotError) {
+        do throws(DeviceError) { try anchorRoots() } catch { throw .device(error) }
     }
 
     private func checkRoom(for name: SnapshotName) throws(SnapshotError) {

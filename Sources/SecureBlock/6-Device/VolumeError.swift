@@ -35,6 +35,9 @@ public enum VolumeError: Error, Hashable, Sendable {
     case rollback(anchor: SequenceNumber, volume: SequenceNumber)
     /// The anchor names a commit that this volume's chain does not have: another branch of it was written.
     case fork(anchor: SequenceNumber, volume: SequenceNumber)
+    /// Both root slots are older than the log says: older ones were put back, and with them what only roots hold, as the
+    /// volume's size, its key slots, its snapshots.
+    case rootsRolledBack(found: UInt64, known: UInt64)
     /// The anchor cannot be read, or is not one.
     case anchorUnavailable(String)
     /// The anchor belongs to another volume.
