@@ -11,9 +11,18 @@ public struct SwarmResult: Sendable {
     public var moves: [AdversaryMove: Int]
     /// How many openings for writing succeeded.
     public var openings: Int
+    public var changes: [SwarmChange: Int]
     /// How many sealed blocks and roots the ledger saw.
     public var sealedCount: Int
     public var hostCalls: Int
+}
+
+/// What happens to a volume as a whole.
+public enum SwarmChange: String, Sendable, CaseIterable {
+    case keyAdded, keyRemoved, keyRotated
+    /// Nothing is sealed under an older volume key any more.
+    case resealed
+    case grown, shrunk, snapshotMade, snapshotDeleted
 }
 
 /// A volume under a random workload on a hostile host, held against a model at every step.
@@ -43,6 +52,7 @@ public enum Swarm {
         return SwarmResult(
             seed: plan.seed, violations: world.violations, traceHash: world.host.trace.hash,
             trace: world.host.trace.lines, faults: world.faults, moves: world.moves, openings: world.opened,
+            changes: world.changes,
             sealedCount: world.ledger.sealedCount, hostCalls: world.host.callCount)
     }
 
@@ -78,10 +88,10 @@ extension SwarmWorld {
 
     func perform(_ action: SwarmStep.Action) {
         switch action {
-        case .write(let block, let count): write(block, count)
-        case .discard(let block, let count): discard(block, count)
-        case .read(let block, let count): read(block..<block + count)
-        case .readAll: read(0..<plan.blocks)
+        case .write(let block, let count): write(scaled(block, count))
+        case .discard(let block, let count): discard(scaled(block, count))
+        case .read(let block, let count): read(scaled(block, count))
+        case .readAll: readAll()
         case .commit(let waits): commit(waits: waits)
         case .waitForAll: waitForAll()
         case .reopen:
@@ -102,6 +112,9 @@ extension SwarmWorld {
         case .recoverTwice: recoverTwice()
         case .addKey: changeKeys(adds: true)
         case .removeKey: changeKeys(adds: false)
+        case .rotateKey: rotateKey()
+        case .reseal: reseal()
+        case .resize(let blocks): resize(toBlocks: blocks)
         case .save: save()
         case .restore: restore()
         case .fork: fork()
@@ -152,9 +165,9 @@ extension SwarmWorld {
         lookAtSnapshots()
         lookBack()
         letGoOfHistory()
-        write(0, min(4, plan.blocks))
+        write(0..<4)
         guard commit(waits: true) else { return violate(.progress, "does not commit without faults") }
-        read(0..<plan.blocks)
+        readAll()
         check()
         close()
         open()

@@ -48,6 +48,9 @@ enum SwarmBlock: Hashable, Sendable {
 }
 
 extension SecureDevice {
+    /// All blocks of the device.
+    func swarmContents() -> (blocks: [SwarmBlock], wipes: Bool) { swarmContents(0..<Int(logicalBlockCount)) }
+
     /// Reads every block by itself. `nil` when a call failed in a way that says nothing of single blocks.
     /// - Parameter stride: from one block of `range` to the next, in blocks of the device.
     func swarmContents(_ range: Range<Int>, stride: Int = 1) -> (blocks: [SwarmBlock], wipes: Bool) {

@@ -24,6 +24,12 @@ public struct SwarmStep: Sendable, Hashable {
         case recoverTwice
         case addKey
         case removeKey
+        /// Another volume key, for all credentials.
+        case rotateKey
+        /// What is sealed under older volume keys is sealed again.
+        case reseal
+        /// Another size; blocks behind a smaller one are discarded first.
+        case resize(blocks: Int)
         /// Copy the store now, for later.
         case save
         /// Put a saved copy back, and the anchor's value with it.
@@ -50,7 +56,8 @@ public struct SwarmStep: Sendable, Hashable {
 /// What one seed does.
 public struct SwarmPlan: Sendable {
     public var seed: UInt64
-    /// Blocks of the device.
+    /// Blocks of the device as it is created. Steps name blocks of such a device; where it has another size meanwhile,
+    /// those at the same parts of it.
     public var blocks: Int
     public var segmentBlocks: Int
     public var sparePerMille: Int
@@ -99,7 +106,8 @@ public struct SwarmPlan: Sendable {
 
     private enum Kind: CaseIterable {
         case write, discard, read, readAll, commit, waitForAll, reopen, crash, crashSoon, kill, look, check
-        case recoverTwice, addKey, removeKey, save, restore, fork, adversary, rollBackAnchor, faults
+        case recoverTwice, addKey, removeKey, rotateKey, reseal, resize, save, restore, fork, adversary,
+            rollBackAnchor, faults
         case createSnapshot, deleteSnapshot, lookAtSnapshots, lookBack, historyPolicy
     }
 
@@ -113,7 +121,7 @@ public struct SwarmPlan: Sendable {
                 return isHonest || isLeftOut ? nil : (kind, kind == .adversary ? 6 : 1)
             case .restore, .save: return (kind, 4)
             case .read, .discard: return isLeftOut ? nil : (kind, 5)
-            case .historyPolicy, .fork, .addKey, .removeKey, .recoverTwice, .check, .readAll:
+            case .historyPolicy, .fork, .addKey, .removeKey, .rotateKey, .reseal, .recoverTwice, .check, .readAll:
                 return isLeftOut ? nil : (kind, 1)
             default: return isLeftOut ? nil : (kind, 2)
             }
@@ -141,6 +149,9 @@ public struct SwarmPlan: Sendable {
         case .recoverTwice: return .recoverTwice
         case .addKey: return .addKey
         case .removeKey: return .removeKey
+        case .rotateKey: return .rotateKey
+        case .reseal: return .reseal
+        case .resize: return .resize(blocks: Int.random(in: blocks / 2...blocks * 4, using: &random))
         case .save: return .save
         case .restore: return .restore
         case .fork: return .fork

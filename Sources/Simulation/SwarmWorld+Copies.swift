@@ -16,7 +16,7 @@ extension SwarmWorld {
             let opened = try SecureDevice.open(
                 copy, credential: try Self.credential.get(), anchor: anchorCopy(), mode: mode,
                 options: deviceOptions)
-            let (blocks, _) = opened.swarmContents(0..<plan.blocks)
+            let (blocks, _) = opened.swarmContents()
             let from = opened.status.commit.rawValue
             note("look: commit \(from)")
             if blocks.contains(.wrong) { violate(.rightBytesOrError, "a copy holds what nobody wrote") }
@@ -76,7 +76,7 @@ extension SwarmWorld {
             let opened = try SecureDevice.open(
                 MemoryBlockHost(contents: store), credential: try Self.credential.get(), anchor: anchorCopy(),
                 mode: .readOnly, options: deviceOptions)
-            let (blocks, _) = opened.swarmContents(0..<plan.blocks)
+            let (blocks, _) = opened.swarmContents()
             let from = opened.status.commit.rawValue
             if from != summary.commit.rawValue {
                 violate(.checkAgrees, "checked commit \(summary.commit.rawValue), opened \(from)")
@@ -100,7 +100,7 @@ extension SwarmWorld {
                 for isAgain in [false, true] {
                     let opened = try SecureDevice.open(
                         copy, credential: try Self.credential.get(), anchor: anchor, options: deviceOptions)
-                    seen.append(opened.swarmContents(0..<plan.blocks).blocks)
+                    seen.append(opened.swarmContents().blocks)
                     if !isAgain { commits.append(opened.status.recoveredFrom.rawValue) }
                     try opened.close()
                     copy = MemoryBlockHost(contents: copy.contents)
@@ -139,7 +139,7 @@ extension SwarmWorld {
             return
         }
         do throws(DeviceError) {
-            let block = Int(random.next() % UInt64(plan.blocks))
+            let block = Int(random.next() % UInt64(model.count))
             let buffer = AlignedBuffer(byteCount: blockBytes)
             value += 1
             SwarmPattern.fill(buffer.bytes, value)
@@ -220,6 +220,6 @@ extension SwarmWorld {
         isTainted = true
         put(store)
         check()
-        if open() { read(0..<plan.blocks) }
+        if open() { readAll() }
     }
 }

@@ -28,6 +28,7 @@ extension SwarmWorld {
         do throws(SnapshotError) {
             _ = try device.createSnapshot(name)
             snapshots.made.insert(text)
+            changes[.snapshotMade, default: 0] += 1
             noteOwnCommits(device)
         } catch {
             note(error, at: "snapshot")
@@ -49,6 +50,7 @@ extension SwarmWorld {
         do throws(SnapshotError) {
             try device.deleteSnapshot(name)
             snapshots.made.remove(name.text)
+            changes[.snapshotDeleted, default: 0] += 1
             snapshots.uncertain.remove(name.text)
             noteOwnCommits(device)
         } catch {
@@ -76,13 +78,13 @@ extension SwarmWorld {
     }
 
     /// The device took commits of its own, of the state that was committed.
-    private func noteOwnCommits(_ device: SecureDevice) {
+    func noteOwnCommits(_ device: SecureDevice) {
         let commit = device.status.commit.rawValue
         rememberCommit(commit, model)
         branch.acknowledge(commit)
     }
 
-    private func giveUpReshaping(_ what: String, _ error: any Error, _ before: Int) {
+    func giveUpReshaping(_ what: String, _ error: any Error, _ before: Int) {
         if !isProvoked(since: before) { violate(.progress, "\(what): \(error)") }
         branch.cutOff(model)
         giveUp()
@@ -112,7 +114,7 @@ extension SwarmWorld {
             let before = provocations
             do throws(VolumeError) {
                 let opened = try device.openSnapshot(snapshot.name)
-                let (blocks, wipes) = opened.swarmContents(0..<plan.blocks)
+                let (blocks, wipes) = opened.swarmContents()
                 if !wipes { violate(.rightBytesOrError, "a failed read of a snapshot left bytes in the buffer") }
                 let contents = everSnapshots[snapshot.name.text] ?? []
                 if !Self.agree(blocks, contents) {
@@ -153,7 +155,7 @@ extension SwarmWorld {
             let opened = try SecureDevice.open(
                 MemoryBlockHost(contents: store), credential: try Self.credential.get(), anchor: anchorCopy(),
                 mode: .readOnlyAt(commit), options: deviceOptions)
-            let (blocks, _) = opened.swarmContents(0..<plan.blocks)
+            let (blocks, _) = opened.swarmContents()
             let known = mayBeWrong ? nil : branch.commits[commit.rawValue]
             let candidates = known.map { [$0] } ?? everCommitted.values.flatMap(\.self) + branch.untold
             if !candidates.contains(where: { Self.agree(blocks, $0) }) {

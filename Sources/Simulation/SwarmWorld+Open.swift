@@ -57,7 +57,7 @@ extension SwarmWorld {
         let status = opened.status
         let from = status.recoveredFrom.rawValue, commit = status.commit.rawValue
         let before = provocations
-        var (blocks, wipes) = opened.swarmContents(0..<plan.blocks)
+        var (blocks, wipes) = opened.swarmContents()
         if mayBeWrong, blocks.contains(.unreadable) {
             // A block that cannot be read agrees with any contents. One that only a passing fault hid would show later
             // that other contents than those it was taken for are there.
@@ -80,7 +80,7 @@ extension SwarmWorld {
         }
         let candidates =
             mayBeWrong && !(anchor != nil && isAnchorHonest) ? allCandidates(from) : branch.allowed(at: from)
-        if let contents = candidates.first(where: { Self.agree(blocks, $0) }) {
+        if let contents = candidates.first(where: { $0.count == blocks.count && Self.agree(blocks, $0) }) {
             let old = branch
             branch = branch.continued(contents, openedAt: from, committedAs: commit)
             if mayBeWrong { branch.untold = old.untold }
@@ -104,15 +104,16 @@ extension SwarmWorld {
         (everCommitted[sequence] ?? []) + everCommitted.keys.sorted().flatMap { everCommitted[$0] ?? [] }
     }
 
+    /// A device of another size than the contents has none of what is missing, and nothing in what is more.
     static func agree(_ blocks: [SwarmBlock], _ contents: SwarmBranch.Contents) -> Bool {
-        for (block, value) in zip(blocks, contents) {
+        for (index, block) in blocks.enumerated() {
             switch block {
-            case .value(let found): if found != value { return false }
+            case .value(let found): if found != (index < contents.count ? contents[index] : 0) { return false }
             case .unreadable: continue
             case .wrong: return false
             }
         }
-        return true
+        return contents.dropFirst(blocks.count).allSatisfy { $0 == 0 }
     }
 
     static func difference(_ blocks: [SwarmBlock], _ contents: SwarmBranch.Contents?) -> String {
@@ -121,7 +122,8 @@ extension SwarmWorld {
             if case .value(let found) = pair.0, found != pair.1 { return "block \(index): \(found) for \(pair.1)" }
             return nil
         }
-        return all.prefix(4).joined(separator: ", ")
+        let sizes = blocks.count == contents.count ? [] : ["\(blocks.count) blocks for \(contents.count)"]
+        return (sizes + all.prefix(4)).joined(separator: ", ")
     }
 
     /// Lets go of the device as a process does that dies: what was not committed is lost.

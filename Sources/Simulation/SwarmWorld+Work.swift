@@ -4,8 +4,16 @@ import SimHost
 // What users of a device do.
 
 extension SwarmWorld {
-    func write(_ block: Int, _ count: Int) {
+    /// What a step means on a device of the present size.
+    func scaled(_ block: Int, _ count: Int) -> Range<Int> {
+        let first = block * model.count / plan.blocks
+        return first..<min(first + count, model.count)
+    }
+
+    func write(_ blocks: Range<Int>) {
         guard open(), let device else { return }
+        let blocks = blocks.clamped(to: model.indices), block = blocks.lowerBound, count = blocks.count
+        guard count > 0 else { return }
         let buffer = AlignedBuffer(byteCount: count * blockBytes)
         let values = (0..<count).map { value + 1 + UInt64($0) }
         value += UInt64(count)
@@ -53,12 +61,14 @@ extension SwarmWorld {
         return true
     }
 
-    func discard(_ block: Int, _ count: Int) {
+    func discard(_ blocks: Range<Int>) {
         guard open(), let device else { return }
+        let blocks = blocks.clamped(to: model.indices)
+        guard !blocks.isEmpty else { return }
         let before = provocations
         do throws(DeviceError) {
-            try device.discard(LogicalBlock(UInt64(block)), count: UInt64(count))
-            for index in block..<block + count { model[index] = 0 }
+            try device.discard(LogicalBlock(UInt64(blocks.lowerBound)), count: UInt64(blocks.count))
+            for index in blocks { model[index] = 0 }
         } catch {
             note(error, at: "discard")
             guard error == .noSpace || error == .commitRequired else {
@@ -70,8 +80,15 @@ extension SwarmWorld {
         }
     }
 
-    func read(_ range: Range<Int>) {
+    func readAll() {
+        guard open() else { return }
+        read(model.indices)
+    }
+
+    func read(_ blocks: Range<Int>) {
         guard open(), let device else { return }
+        let range = blocks.clamped(to: model.indices)
+        guard !range.isEmpty else { return }
         let buffer = AlignedBuffer(byteCount: range.count * blockBytes)
         let before = provocations, callsBefore = host.callCount
         do throws(DeviceError) {
@@ -134,38 +151,10 @@ extension SwarmWorld {
         if !isProvoked(since: before) { violate(.progress, "\(call): \(error)") }
         // A latched device still reads.
         if let device, host.hasPower {
-            let (blocks, wipes) = device.swarmContents(0..<plan.blocks)
+            let (blocks, wipes) = device.swarmContents()
             if blocks.contains(.wrong) { violate(.rightBytesOrError, "a latched device reads what nobody wrote") }
             if !wipes { violate(.rightBytesOrError, "a failed read left bytes in the buffer") }
         }
         giveUp()
-    }
-
-    func changeKeys(adds: Bool) {
-        guard adds != hasSecondKey, open(), commit(waits: true), let device else { return }
-        let before = provocations
-        do throws(KeySlotChangeError) {
-            if adds {
-                guard case .success(let second) = Self.secondCredential else { return }
-                _ = try device.addKeySlot(second)
-            } else {
-                let used = device.status.keySlots.filter { $0.state == .keyFile }.map(\.slot)
-                guard used.count == 2 else { return }
-                try device.removeKeySlot(used[1])
-            }
-            hasSecondKey = adds
-            let commit = device.status.commit.rawValue
-            rememberCommit(commit, model)
-            branch.acknowledge(commit)
-        } catch {
-            note(error, at: "keys")
-            // Slots that a crash left half-made stay taken; the cleaner may have moved something since the commit.
-            if error == .noFreeSlot || error == .uncommittedChanges { return }
-            if !isProvoked(since: before) { violate(.progress, "keys: \(error)") }
-            branch.cutOff(model)
-            // Added or not, removed or not: nobody knows.
-            hasSecondKey = false
-            giveUp()
-        }
     }
 }

@@ -43,6 +43,7 @@ final class SwarmWorld {
     var pastFaults: [DiskFault: Int] = [:]
     /// Openings for writing that succeeded.
     var opened = 0
+    var changes: [SwarmChange: Int] = [:]
 
     init(_ plan: SwarmPlan, keepsTrace: Bool, believesHost: Bool) throws(SealError) {
         self.plan = plan

@@ -12,6 +12,7 @@ struct Summary {
     var hostCalls = 0
     var faults: [DiskFault: Int] = [:]
     var moves: [AdversaryMove: Int] = [:]
+    var changes: [SwarmChange: Int] = [:]
 
     mutating func add(_ result: SwarmResult) {
         seeds += 1
@@ -21,14 +22,17 @@ struct Summary {
         hostCalls += result.hostCalls
         faults.merge(result.faults, uniquingKeysWith: +)
         moves.merge(result.moves, uniquingKeysWith: +)
+        changes.merge(result.changes, uniquingKeysWith: +)
     }
 
     func text(_ range: Range<UInt64>) -> String {
         let faults = DiskFault.allCases.map { "\($0.rawValue) \(self.faults[$0] ?? 0)" }.joined(separator: ", ")
         let moves = AdversaryMove.allCases.map { "\($0.rawValue) \(self.moves[$0] ?? 0)" }.joined(separator: ", ")
+        let changes = SwarmChange.allCases.map { "\($0.rawValue) \(self.changes[$0] ?? 0)" }.joined(separator: ", ")
         return """
             faults: \(faults)
             moves: \(moves)
+            changes: \(changes)
             \(seeds) seeds (\(range.lowerBound) to \(range.upperBound &- 1)), \(openings) openings, \
             \(sealed) sealed blocks in the ledgers, \(refuted) refuted
             """

@@ -21,16 +21,19 @@ import Testing
         if Self.totals.seeds == 20 * Int(Self.chunk) { print("swarm: \(Self.totals.text)") }
     }
 
-    /// Every kind of fault and every move comes to pass within a few hundred seeds; else the swarm shows nothing of it.
+    /// Every kind of fault, every move and every change comes to pass within a few hundred seeds; else the swarm shows nothing of it.
     @Test func nothingIsLeftOut() throws {
         var faults: [DiskFault: Int] = [:], moves: [AdversaryMove: Int] = [:]
+        var changes: [SwarmChange: Int] = [:]
         for seed: UInt64 in 1...(isDebugBuild ? 150 : 400) {
             let result = try Swarm.run(SwarmPlan(seed: seed))
             faults.merge(result.faults, uniquingKeysWith: +)
             moves.merge(result.moves, uniquingKeysWith: +)
+            changes.merge(result.changes, uniquingKeysWith: +)
         }
         for fault in DiskFault.allCases { #expect(faults[fault] ?? 0 > 0, "\(fault) never came") }
         for move in AdversaryMove.allCases { #expect(moves[move] ?? 0 > 0, "\(move) was never made") }
+        for change in SwarmChange.allCases { #expect(changes[change] ?? 0 > 0, "\(change) never came") }
     }
 
     /// Oracle 8: the same seed, the same trace.

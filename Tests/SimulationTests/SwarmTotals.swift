@@ -5,7 +5,7 @@ import Synchronization
 /// Sums over runs on several threads.
 final class SwarmTotals: Sendable {
     private struct Sums {
-        var seeds = 0, openings = 0, faults = 0, moves = 0, sealed = 0
+        var seeds = 0, openings = 0, faults = 0, moves = 0, changes = 0, sealed = 0
     }
     private let sums = Mutex(Sums())
 
@@ -15,6 +15,7 @@ final class SwarmTotals: Sendable {
             sums.openings += result.openings
             sums.faults += result.faults.values.reduce(0, +)
             sums.moves += result.moves.values.reduce(0, +)
+            sums.changes += result.changes.values.reduce(0, +)
             sums.sealed += result.sealedCount
         }
     }
@@ -24,6 +25,7 @@ final class SwarmTotals: Sendable {
     var text: String {
         sums.withLock {
             "\($0.seeds) seeds, \($0.openings) openings, \($0.faults) faults, \($0.moves) moves, "
+                + "\($0.changes) changes of keys, size and snapshots, "
                 + "\($0.sealed) sealed blocks in the ledgers"
         }
     }
