@@ -225,3 +225,22 @@ private func work(_ files: EncFS, _ worker: Int, _ shared: NodeID, _ common: Nod
         if round % 7 == worker { try files.sync() }
     }
 }
+
+/// More bitmaps than stay in memory.
+@Suite struct ManyBitmapTests {
+    @Test func bitmapsThatAreNotNeededAreLetGo() throws {
+        // 2,200 groups of 128 MiB; 2,048 of them are kept.
+        let device = try freshDevice(blocks: 2200 * Superblock.groupBlocks)
+        let files = try EncFS(mounting: device, .quiet)
+        let before = try files.statistics()
+        let file = try files.make("large")
+        try files.allocate(file, .none, 0..<2150 << 27, .allocate)
+        try files.sync()
+        #expect(before.freeBlocks - (try files.statistics().freeBlocks) >= 2150 << 15)
+        try files.remove(Name("large"), in: files.root, .nonDirectory)
+        try files.sync()
+        #expect(try files.statistics().freeBlocks > before.freeBlocks - 1000)
+        try files.close()
+        #expect(try findings(device, readData: false) == [])
+    }
+}

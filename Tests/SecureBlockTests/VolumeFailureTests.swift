@@ -86,12 +86,22 @@ import Testing
 
     // MARK: new volumes
 
+    static let creationWays =
+        [
+            FailureWay(kind: .crypto, times: 1),
+            FailureWay(kind: .anchor(.unavailable("test"), applied: false), times: 1),
+            FailureWay(kind: .anchor(.unavailable("test"), applied: true), times: 1),
+            FailureWay(kind: .anchor(.refused("test"), applied: false)),
+        ] + hostWays
+
     /// A volume whose making fails is none yet, or one that is empty; the place can be used again.
-    @Test(arguments: [FailureWay(kind: .crypto, times: 1)] + hostWays) func creating(_ way: FailureWay) throws {
+    @Test(arguments: creationWays) func creating(_ way: FailureWay) throws {
         var errors: [any Error] = []
         var number = 0, isReached = true
         while isReached {
+            // Zeros, as a new block device has them: they are looked at.
             let host = CrashHost(), anchor = FailingAnchor(nil)
+            try host.allocate(offset: 0, byteCount: UInt64(300 * blockBytes))
             let outcome = way.run(from: number, host, anchor) {
                 try DeviceTesting.create(host, blocks: 60, anchor: anchor)
             }

@@ -21,11 +21,6 @@ struct StoredReader {
         return Array(bytes[position..<position + count])
     }
 
-    mutating func rest() -> [UInt8] {
-        defer { position = bytes.count }
-        return Array(bytes[position...])
-    }
-
     mutating func skip(_ count: Int) throws(StoredError) {
         guard count >= 0, remaining >= count else { throw .tooShort }
         position += count

@@ -129,8 +129,6 @@ final class Space {
         return (changed, freed)
     }
 
-    var isDirty: Bool { groups.contains { $0?.isDirty ?? false } }
-
     // MARK: one operation
 
     func keep() {

@@ -10,8 +10,6 @@ final class NodeCache {
     /// - Parameter limit: nodes to keep; more stay while they are dirty, pinned or on their way to the device.
     init(limit: Int) { self.limit = max(64, limit) }
 
-    var count: Int { ring.count }
-
     subscript(address: UInt64) -> Node? {
         guard let node = nodes[address] else { return nil }
         node.isReferenced = true

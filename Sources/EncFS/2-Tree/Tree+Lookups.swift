@@ -32,8 +32,6 @@ extension Tree {
         return found ? node.value(index) : nil
     }
 
-    func contains(_ key: ItemKey) throws(TreeError) -> Bool { try value(of: key) != nil }
-
     /// The first item not below `key`.
     func first(from key: ItemKey) throws(TreeError) -> TreeCursor? {
         let (cursor, _) = try descend(to: key)

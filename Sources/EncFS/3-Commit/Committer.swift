@@ -57,9 +57,6 @@ final class Committer: Sendable {
         if data > 0 { dataBytes.wrappingAdd(data, ordering: .relaxed) }
     }
 
-    /// Whether there is anything to commit.
-    var isDirty: Bool { isChanged.load(ordering: .acquiring) || table.hasPendingTimes }
-
     enum Pressure { case none, wanted, needed }
 
     /// How badly a commit is wanted by the device and by the memory that dirty nodes take.
