@@ -92,6 +92,11 @@ bool casemate_is_unwritten(int descriptor, uint64_t offset, uint64_t byte_count)
     return data < 0 ? errno == ENXIO : (uint64_t)data >= offset + byte_count;
 }
 
+bool casemate_is_written(int descriptor, uint64_t offset, uint64_t byte_count) {
+    off_t hole = lseek(descriptor, (off_t)offset, SEEK_HOLE);
+    return hole >= 0 && (uint64_t)hole >= offset + byte_count;
+}
+
 ssize_t casemate_durable_pwrite(int descriptor, const void *bytes, size_t byte_count, uint64_t offset) {
     struct iovec piece = {(void *)bytes, byte_count};
     return pwritev2(descriptor, &piece, 1, (off_t)offset, RWF_DSYNC);

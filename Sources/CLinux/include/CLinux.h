@@ -31,6 +31,8 @@ int casemate_punch(int descriptor, uint64_t offset, uint64_t byte_count);
 int casemate_block_device_bytes(int descriptor, uint64_t *byte_count);
 /* Whether nothing is stored in the range (a hole, or extents allocated and never written). */
 bool casemate_is_unwritten(int descriptor, uint64_t offset, uint64_t byte_count);
+/* Whether all of the range was written before. */
+bool casemate_is_written(int descriptor, uint64_t offset, uint64_t byte_count);
 /* pwritev2 with RWF_DSYNC: bytes written, or -1 with errno. */
 ssize_t casemate_durable_pwrite(int descriptor, const void *bytes, size_t byte_count, uint64_t offset);
 /* The write flag that makes one write durable. */

@@ -4,6 +4,8 @@
 /// host is done. Access from several threads is the owner's affair.
 public final class AlignedBuffer: @unchecked Sendable {
     public let bytes: UnsafeMutableRawBufferPointer
+    /// What the bytes are part of, unless they are this object's own.
+    private let pages: LargePages?
 
     /// - Parameter byteCount: any positive size; need not be a multiple of ``blockBytes``.
     public init(byteCount: Int) {
@@ -12,10 +14,17 @@ public final class AlignedBuffer: @unchecked Sendable {
         let base = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: blockBytes)
         base.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
         bytes = UnsafeMutableRawBufferPointer(start: base, count: byteCount)
+        pages = nil
+    }
+
+    /// A part of larger memory, which nobody else is to have.
+    init(_ pages: LargePages, _ offset: Int, _ byteCount: Int) {
+        bytes = pages.bytes(offset, byteCount)
+        self.pages = pages
     }
 
     deinit {
-        bytes.deallocate()
+        if pages == nil { bytes.deallocate() }
     }
 
     /// The buffer's `byteCount` bytes from `offset`, checked in every build.

@@ -116,6 +116,7 @@ public final class FileBlockHost: BlockHost {
     public func allocate(offset: UInt64, byteCount: UInt64) throws(HostError) {
         try calls.enter()
         defer { calls.leave() }
+        guard !file.isWritten(offset, byteCount) else { return }
         let isFresh = file.isUnwritten(offset, byteCount)
         try file.allocate(offset, byteCount)
         guard file.isDirect, isFresh else { return }

@@ -28,6 +28,11 @@ extension HostFile {
         !isDevice && casemate_is_unwritten(descriptor, offset, byteCount)
     }
 
+    /// Whether all of the range was written before, and so has its space: asking again would cost the file system a transaction.
+    func isWritten(_ offset: UInt64, _ byteCount: UInt64) -> Bool {
+        !isDevice && byteCount > 0 && casemate_is_written(descriptor, offset, byteCount)
+    }
+
     /// Ends the file at `byteCount`, if it is longer.
     func cut(to byteCount: UInt64) throws(HostError) {
         guard !isDevice else { return }

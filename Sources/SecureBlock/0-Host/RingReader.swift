@@ -2,6 +2,9 @@ import CLibURing
 
 /// Reads a batch at once through io_uring. One thread at a time.
 final class RingReader: Sendable {
+    /// More under way than the disk needs to be busy.
+    private static let manyReads = 16
+
     private let ring: Ring
 
     /// `nil` where there is no io_uring.
@@ -32,7 +35,9 @@ final class RingReader: Sendable {
                 started += 1
                 underWay += 1
             }
-            if ring.submit(waitingFor: 1) != 0 {
+            // Where many are under way, a call for each that completes would cost more than the queue gains by it.
+            let wanted = underWay > Self.manyReads ? Self.manyReads / 2 : 1
+            if ring.submit(waitingFor: UInt32(wanted)) != 0 {
                 // What the kernel has not taken it never sees: this ring is not used again.
                 underWay -= ring.unsubmittedCount
                 while underWay > 0 {

@@ -92,6 +92,8 @@ struct LogState {
     var logBlocks: UInt64 = 0
     /// Records that the host has, oldest first: what is in them can be read until their buffers are used again.
     private(set) var retired: [RecordBuffer] = []
+    /// Where buffers of new records come from.
+    var shelf = LargeBufferShelf()
     var counters = DeviceCounters()
 
     /// What a root slot holds, as far as reuse of segments asks.

@@ -1,36 +1,37 @@
 /// A record being filled, sealed, or on its way to the host: its blocks as they will be stored, and what the header
 /// will say of them.
 ///
-/// Fields other than the blocks themselves are guarded by the device's monitor.
+/// Fields other than the blocks themselves are guarded by the device's monitor. Those that every block touches are not checked
+/// for overlapping accesses at run time, which costs as much as what is done with them.
 final class RecordBuffer {
     let blocks: AlignedBuffer
     let capacity: Int
-    private(set) var stream: StreamID = .user
-    private(set) var base = LogPosition(segment: 0, block: 0)
-    private(set) var generation = Generation(0)
+    @exclusivity(unchecked) private(set) var stream: StreamID = .user
+    @exclusivity(unchecked) private(set) var base = LogPosition(segment: 0, block: 0)
+    @exclusivity(unchecked) private(set) var generation = Generation(0)
     private(set) var epochIndex: UInt32 = 0
     /// Where the stream goes on when this record's segment ends (I4).
     private(set) var next = SegmentReference(segment: 0, generation: Generation(0))
     /// Data blocks this record may take: the segment's end may come before the buffer's.
-    private(set) var limit = 0
+    @exclusivity(unchecked) private(set) var limit = 0
 
-    var entries: [RecordEntry?] = []
+    @exclusivity(unchecked) var entries: [RecordEntry?] = []
     /// What each block replaces: the map's entry before it, its own for one that was replaced before it was published.
-    var replaced: [MapEntry] = []
+    @exclusivity(unchecked) var replaced: [MapEntry] = []
     /// Slots reserved and not yet published (I2).
-    var pending = 0
+    @exclusivity(unchecked) var pending = 0
     /// No more slots are given out.
-    var isClosed = false
-    var flags: RecordHeader.Flags = []
+    @exclusivity(unchecked) var isClosed = false
+    @exclusivity(unchecked) var flags: RecordHeader.Flags = []
     var sequence = SequenceNumber(0)
     /// Under way to the host once sealed.
-    var write: HostWrite?
+    @exclusivity(unchecked) var write: HostWrite?
     /// How often the write failed.
     var attempts = 0
     /// The write itself makes its bytes durable.
     var isDurableWrite = false
     /// Reads that use the blocks outside the monitor.
-    var readers = 0
+    @exclusivity(unchecked) var readers = 0
 
     /// Sealed, written, and the host said so.
     var hasSucceeded: Bool {
@@ -42,9 +43,9 @@ final class RecordBuffer {
     }
 
     /// - Parameter capacity: data blocks it can hold at most.
-    init(capacity: Int) {
+    init(capacity: Int, from shelf: inout LargeBufferShelf) {
         self.capacity = capacity
-        blocks = AlignedBuffer(byteCount: (capacity + 1) * blockBytes)
+        blocks = shelf.buffer(byteCount: (capacity + 1) * blockBytes)
         entries.reserveCapacity(capacity)
         replaced.reserveCapacity(capacity)
     }

@@ -32,7 +32,7 @@ extension SecureDevice {
         let stream = log.streams[index]
         let record =
             log.takeRetired(keeping: options.recentRecords)
-            ?? RecordBuffer(capacity: context.geometry.recordBlocks - 1)
+            ?? RecordBuffer(capacity: context.geometry.recordBlocks - 1, from: &log.shelf)
         record.begin(
             id, at: stream.at, stream.generation, epochIndex: log.epochIndex, next: stream.next,
             segmentBlocks: blocks)
@@ -130,6 +130,7 @@ extension SecureDevice {
         var entries: [RecordEntry] = []
         entries.reserveCapacity(record.slots)
         let dataBlocks = record.dataBlocks
+        settleData(record, sequence)
         for slot in 0..<record.slots {
             guard var entry = record.entries[slot] else { preconditionFailure("a slot was never published (I2)") }
             settle(&entry, slot, record, sequence)
@@ -182,9 +183,6 @@ extension SecureDevice {
     ) {
         let own = MapEntry(block: context.geometry.physical(record.position(slot: slot)), slot: slot)
         switch entry.kind {
-        case .data:
-            if !Sabotage.isOn(.forgetLiveBlocks) { table.gainLive(record.base.segment) }
-            lose(record.replaced[slot], sequence)
         case .relocation:
             let block = LogicalBlock(entry.address)
             defer { map.unpin(block) }
@@ -197,15 +195,36 @@ extension SecureDevice {
             } else {
                 entry = RecordEntry(BlockAssociation(.null, address: entry.address), tag: entry.tag)
             }
-        case .null, .mapPage, .tablePage, .epochPage, .root, .discard, .lost, .snapshotPage:
+        case .data, .null, .mapPage, .tablePage, .epochPage, .root, .discard, .lost, .snapshotPage:
             break
         }
     }
 
-    /// The block at `entry` died with record `sequence`.
-    func lose(_ entry: MapEntry, _ sequence: SequenceNumber) {
+    /// As ``settle(_:_:_:_:)``, for a record's data at once: what was written together mostly replaces what lay together.
+    private func settleData(_ record: RecordBuffer, _ sequence: SequenceNumber) {
+        let gained = record.entries.count { $0?.kind == .data }
+        guard gained > 0 else { return }
+        // Before the losses: a block may have been replaced within its own record.
+        if !Sabotage.isOn(.forgetLiveBlocks) { table.gainLive(record.base.segment, count: UInt32(gained)) }
+        var first = MapEntry.none, segment: UInt32?, count: UInt32 = 0
+        for slot in 0..<record.slots where record.entries[slot]?.kind == .data && record.replaced[slot].isMapped {
+            let entry = record.replaced[slot]
+            let next = context.geometry.position(entry.block)?.segment
+            if count > 0, next == segment {
+                count += 1
+            } else {
+                if count > 0 { lose(first, sequence, count: count) }
+                (first, segment, count) = (entry, next, 1)
+            }
+        }
+        if count > 0 { lose(first, sequence, count: count) }
+    }
+
+    /// The block at `entry`, and others in its segment, `count` in all, died with record `sequence`.
+    func lose(_ entry: MapEntry, _ sequence: SequenceNumber, count: UInt32 = 1) {
         guard entry.isMapped else { return }
-        guard let position = context.geometry.position(entry.block), table.loseLive(position.segment, sequence)
+        guard let position = context.geometry.position(entry.block),
+            table.loseLive(position.segment, sequence, count: count)
         else {
             setLatch("the map has \(entry.block) in use, the segment table does not")
             return

@@ -3,11 +3,11 @@ final class LeafPage {
     // SAFETY: owned by this object; every index is checked by the tree against `MapEntry.perPage`.
     let words: UnsafeMutablePointer<UInt64>
     /// The freeze that its last change came before; see ``LogicalMap/freeze()``.
-    var version: UInt32 = 0
+    @exclusivity(unchecked) var version: UInt32 = 0
     /// The running checkpoint has written it: it may be changed in place again.
-    var isWritten = false
+    @exclusivity(unchecked) var isWritten = false
     /// Asked for since the cache last looked.
-    var wasUsed = true
+    @exclusivity(unchecked) var wasUsed = true
 
     init() {
         words = .allocate(capacity: MapEntry.perPage)

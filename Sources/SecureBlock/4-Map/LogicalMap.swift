@@ -34,8 +34,9 @@ final class LogicalMap {
     // come from `leafIndex`, which checks the range, or from `slot`, divided down from a checked page number.
     private let nodes: [UnsafeMutablePointer<PointerPage?>]
     private let lowest: UnsafeMutablePointer<PointerPage?>
-    var cache: Cache
-    var changes = Changes()
+    // Not checked for overlapping accesses at run time: each block read or written touches them.
+    @exclusivity(unchecked) var cache: Cache
+    @exclusivity(unchecked) var changes = Changes()
 
     /// - Parameters:
     ///   - top: the pointers in the root; as many as the size asks for.

@@ -11,11 +11,11 @@ final class PointerPage {
     let pins: UnsafeMutablePointer<UInt32>
     private let leafCount: Int
     /// Pages right below it that are in memory.
-    var residents = 0
+    @exclusivity(unchecked) var residents = 0
     /// Differs from what is stored, or is to be stored elsewhere.
-    var isChanged = false
+    @exclusivity(unchecked) var isChanged = false
     /// Asked for since the cache last looked.
-    var wasUsed = true
+    @exclusivity(unchecked) var wasUsed = true
 
     /// - Parameter isLowest: the pages below are leaves.
     init(count: Int, isLowest: Bool) {

@@ -4,7 +4,8 @@
 /// (`SegmentTable+Reuse`), which the cleaner should empty (`SegmentTable+Victims`), which pages a checkpoint must write
 /// (`SegmentTable+Pages`) are kept as they change, and ``checkInvariants()`` holds each against a walk.
 ///
-/// Not thread-safe: the device's monitor guards it.
+/// Not thread-safe: the device's monitor guards it. Its fields are not checked for overlapping accesses at run time: each block
+/// written touches most of them.
 final class SegmentTable {
     /// Why a segment must not be taken whatever is in it.
     struct Keep: OptionSet {
@@ -60,23 +61,23 @@ final class SegmentTable {
         }
     }
 
-    private(set) var count: Int
+    @exclusivity(unchecked) private(set) var count: Int
     let segmentBlocks: Int
     // SAFETY: `count` elements each, owned by this object; indices are segment numbers checked against `count`.
-    private(set) var entries: UnsafeMutablePointer<SegmentEntry>
-    private(set) var volatile: UnsafeMutablePointer<Volatile>
+    @exclusivity(unchecked) private(set) var entries: UnsafeMutablePointer<SegmentEntry>
+    @exclusivity(unchecked) private(set) var volatile: UnsafeMutablePointer<Volatile>
     /// The highest generation of the segments that were cut off in this run: those that come in their place go on from
     /// there, as the epoch, and so the key, is the same (I1).
     private(set) var cutGeneration = Generation(0)
-    var reuse = Reuse()
-    var victims = Victims()
-    var pages: Pages
+    @exclusivity(unchecked) var reuse = Reuse()
+    @exclusivity(unchecked) var victims = Victims()
+    @exclusivity(unchecked) var pages: Pages
     /// The pages of this table on the volume.
     private(set) var tree: PageTree
     /// Live blocks of data, and pages of the map.
-    private(set) var liveData: UInt64 = 0
-    private(set) var livePages: UInt64 = 0
-    private(set) var neverUsed: Int
+    @exclusivity(unchecked) private(set) var liveData: UInt64 = 0
+    @exclusivity(unchecked) private(set) var livePages: UInt64 = 0
+    @exclusivity(unchecked) private(set) var neverUsed: Int
     /// Pages of the segment table and the epoch table.
     var tablePages = 0
 
@@ -138,15 +139,15 @@ final class SegmentTable {
     }
 
     @inline(__always)
-    func gainLive(_ segment: UInt32) { self[segment].live += 1 }
+    func gainLive(_ segment: UInt32, count: UInt32 = 1) { self[segment].live += count }
 
-    /// A live block of `segment` died with record `sequence`.
-    /// - Returns: `false` when the segment had none: table and map disagree.
+    /// So many live blocks of `segment` died with record `sequence`.
+    /// - Returns: `false` when the segment had fewer: table and map disagree.
     @inline(__always)
-    func loseLive(_ segment: UInt32, _ sequence: SequenceNumber) -> Bool {
+    func loseLive(_ segment: UInt32, _ sequence: SequenceNumber, count: UInt32 = 1) -> Bool {
         var entry = self[segment]
-        guard entry.live > 0 else { return false }
-        entry.live -= 1
+        guard entry.live >= count else { return false }
+        entry.live -= count
         if entry.lastDeath < sequence { entry.lastDeath = sequence }
         self[segment] = entry
         return true

@@ -1,9 +1,16 @@
 extension SecureDevice {
     /// Reads data and missing headers as one batch of the host, and opens each part while the rest is on its way.
-    func fetch(_ runs: [Run], _ first: LogicalBlock, into buffer: UnsafeMutableRawBufferPointer)
-        throws(DeviceError)
-    {
-        var fetch = Fetch(self, first, buffer)
+    /// - Parameter ahead: what was read for this range before it was asked for.
+    func fetch(
+        _ runs: [Run], _ first: LogicalBlock, into buffer: UnsafeMutableRawBufferPointer,
+        _ ahead: StreamAhead.Piece?
+    ) throws(DeviceError) {
+        let ahead = ahead.flatMap { $0.wait() ? $0 : nil }
+        let isLarge = ahead == nil && buffer.count >= Fetch.stagedBlocks * blockBytes
+        let staging = isLarge ? readBuffers.take() : nil
+        // The host is done with it when it has returned.
+        defer { if let staging { readBuffers.give(staging) } }
+        var fetch = Fetch(self, first, buffer, staging, ahead)
         for run in runs { fetch.add(run) }
         try fetch.run()
     }
@@ -13,25 +20,42 @@ extension SecureDevice {
 ///
 /// Long runs are cut into parts, so that the host works on several at once and the cipher on one meanwhile. A part whose
 /// tags are unknown waits for its record's header.
-private struct Fetch {
+struct Fetch {
     /// 128 KiB: long enough for a disk to stream, short enough to open one while others come.
     static let partBlocks = 32
+    /// Parts of at least so many blocks come into a buffer of ours and are opened from there, which is faster than opening in
+    /// place, and the disk needs less time for large pages. There is room for the first 2 MiB of such parts.
+    static let stagedBlocks = 8
 
     private enum Piece {
         case header(PhysicalBlock)
-        case part(run: Int, start: Int, count: Int)
+        case part(Part)
+    }
+
+    /// Blocks of a run that come with one read of the host.
+    private struct Part {
+        let run: Int
+        let start: Int
+        let count: Int
+        /// Where they come.
+        let buffer: UnsafeMutableRawBufferPointer
     }
 
     /// A record header that no cache has.
     private struct Header {
         let stored = AlignedBuffer(byteCount: blockBytes)
         let run: Int
-        var waiting: [(run: Int, start: Int, count: Int)] = []
+        var waiting: [Part] = []
     }
 
     private let device: SecureDevice
     private let first: LogicalBlock
     private let buffer: UnsafeMutableRawBufferPointer
+    private let staging: AlignedBuffer?
+    private let ahead: StreamAhead.Piece?
+    /// Parts that have come before.
+    private var present: [Part] = []
+    private var stagedBytes = 0
     private var runs: [SecureDevice.Run] = []
     private var tags: [TagCache.Tags?] = []
     private var headers: [PhysicalBlock: Header] = [:]
@@ -39,10 +63,15 @@ private struct Fetch {
     private var pieces: [Piece] = []
     private var failure: (block: LogicalBlock, error: DeviceError)?
 
-    init(_ device: SecureDevice, _ first: LogicalBlock, _ buffer: UnsafeMutableRawBufferPointer) {
+    init(
+        _ device: SecureDevice, _ first: LogicalBlock, _ buffer: UnsafeMutableRawBufferPointer,
+        _ staging: AlignedBuffer?, _ ahead: StreamAhead.Piece?
+    ) {
         self.device = device
         self.first = first
         self.buffer = buffer
+        self.staging = staging
+        self.ahead = ahead
     }
 
     private func target(_ run: SecureDevice.Run, _ start: Int, _ count: Int) -> UnsafeMutableRawBufferPointer {
@@ -73,9 +102,25 @@ private struct Fetch {
         for start in stride(from: 0, to: run.count, by: Self.partBlocks) {
             let count = min(Self.partBlocks, run.count - start)
             let block = PhysicalBlock(run.block.rawValue + UInt64(start))
-            batch.append(HostRead(offset: device.context.offset(block), buffer: target(run, start, count)))
-            pieces.append(.part(run: index, start: start, count: count))
+            if let there = ahead?.bytes(run.start + start, count, block, run.generation) {
+                present.append(Part(run: index, start: start, count: count, buffer: there))
+                continue
+            }
+            let part = Part(
+                run: index, start: start, count: count, buffer: stage(count) ?? target(run, start, count))
+            batch.append(HostRead(offset: device.context.offset(block), buffer: part.buffer))
+            pieces.append(.part(part))
         }
+    }
+
+    /// Room for a part that is long enough, while there is any.
+    private mutating func stage(_ count: Int) -> UnsafeMutableRawBufferPointer? {
+        guard let staging, count >= Self.stagedBlocks, stagedBytes + count * blockBytes <= staging.bytes.count
+        else {
+            return nil
+        }
+        defer { stagedBytes += count * blockBytes }
+        return staging.slice(stagedBytes, count * blockBytes)
     }
 
     /// - Throws: the failure of the first block, in the order of the range, that has one.
@@ -91,6 +136,10 @@ private struct Fetch {
                 note(logical(runs[0], 0), .unreadable(logical(runs[0], 0), .host(error)))
             }
         }
+        for part in present {
+            // Else its header has failed, and that is known.
+            if let known = tags[part.run] { open(part, known) }
+        }
         for run in runs where run.record != nil { openFromMemory(run) }
         if let failure { throw failure.error }
     }
@@ -100,8 +149,9 @@ private struct Fetch {
         switch pieces[index] {
         case .header(let block):
             return (block, runs[headers[block]?.run ?? 0].generation)
-        case .part(let run, let start, _):
-            return (PhysicalBlock(runs[run].block.rawValue + UInt64(start)), runs[run].generation)
+        case .part(let part):
+            let run = runs[part.run]
+            return (PhysicalBlock(run.block.rawValue + UInt64(part.start)), run.generation)
         }
     }
 
@@ -124,7 +174,7 @@ private struct Fetch {
     private func readAhead() -> Bool {
         guard
             let index = pieces.indices.first(where: { index in
-                if case .part(let run, _, _) = pieces[index] { runs[run].isSettled } else { false }
+                if case .part(let part) = pieces[index] { runs[part.run].isSettled } else { false }
             })
         else { return false }
         let (first, generation) = place(index)
@@ -153,11 +203,11 @@ private struct Fetch {
 
     private mutating func arrived(_ index: Int) {
         switch pieces[index] {
-        case .part(let run, let start, let count):
-            if let known = tags[run] {
-                open(run, start, count, known)
+        case .part(let part):
+            if let known = tags[part.run] {
+                open(part, known)
             } else {
-                headers[runs[run].header]?.waiting.append((run, start, count))
+                headers[runs[part.run].header]?.waiting.append(part)
             }
         case .header(let place):
             guard let header = headers[place] else { return }
@@ -167,20 +217,20 @@ private struct Fetch {
                     runs[header.run], logical(runs[header.run], 0), UnsafeRawBufferPointer(header.stored.bytes))
             } catch { return note(logical(runs[header.run], 0), error) }
             for run in runs.indices where runs[run].record == nil && runs[run].header == place { tags[run] = known }
-            for part in header.waiting { open(part.run, part.start, part.count, known) }
+            for part in header.waiting { open(part, known) }
         }
     }
 
-    /// Opens blocks of a run in place.
-    private mutating func open(_ index: Int, _ start: Int, _ count: Int, _ known: TagCache.Tags) {
-        let run = runs[index]
+    /// Opens blocks of a run from where they came, in place or not, to where they are wanted.
+    private mutating func open(_ part: Part, _ known: TagCache.Tags) {
+        let run = runs[part.run], first = logical(run, part.start)
         guard run.slot + run.count <= known.tags.count else {
-            return note(logical(run, start), .unreadable(logical(run, start), .headerMismatch(run.header)))
+            return note(first, .unreadable(first, .headerMismatch(run.header)))
         }
-        let sealed = UnsafeRawBufferPointer(target(run, start, count))
-        for block in 0..<count {
+        let sealed = UnsafeRawBufferPointer(part.buffer)
+        for block in 0..<part.count {
             let bytes = UnsafeRawBufferPointer(rebasing: sealed[block * blockBytes..<(block + 1) * blockBytes])
-            openBlock(run, start + block, bytes, known.tags[run.slot + start + block])
+            openBlock(run, part.start + block, bytes, known.tags[run.slot + part.start + block])
         }
     }
 

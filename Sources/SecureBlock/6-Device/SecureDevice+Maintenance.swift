@@ -154,6 +154,8 @@ extension SecureDevice {
         monitor.signalWork()
         monitor.unlock()
         thread?.join()
+        streamAhead.stop()
+        streamAhead.join()
         monitor.locked {
             maintenance = nil
             monitor.broadcast()

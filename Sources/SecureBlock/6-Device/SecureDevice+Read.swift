@@ -34,9 +34,11 @@ extension SecureDevice {
             return
         }
         do throws(DeviceError) {
+            let ahead = readsStreamsAhead ? streamAhead.follow(first.rawValue, Int(count)) : nil
             let runs = try pinRuns(first, Int(count), zeroing: buffer)
             defer { unpin(runs) }
-            try fetch(runs, first, into: buffer)
+            if readsStreamsAhead { streamAhead.goOn(from: first.rawValue + count, Int(count), of: self) }
+            try fetch(runs, first, into: buffer, ahead)
         } catch {
             if Sabotage.isOn(.zerosForErrors) { return }
             if !Sabotage.isOn(.keepReadBuffer) { memset(start, 0, buffer.count) }
@@ -44,8 +46,12 @@ extension SecureDevice {
         }
     }
 
-    /// Finds where the range is, and keeps what it needs from being reused. Zeros are filled in at once.
-    private func pinRuns(_ first: LogicalBlock, _ count: Int, zeroing buffer: UnsafeMutableRawBufferPointer)
+    /// Where all calls are to lead to the same host reads, nothing is read by another thread.
+    private var readsStreamsAhead: Bool { options.maintenance == .background }
+
+    /// Finds where the range is, and keeps what it needs from being reused. Zeros are filled in at once, where there is a
+    /// buffer.
+    func pinRuns(_ first: LogicalBlock, _ count: Int, zeroing buffer: UnsafeMutableRawBufferPointer?)
         throws(DeviceError) -> [Run]
     {
         var runs: [Run] = []
@@ -68,7 +74,7 @@ extension SecureDevice {
     /// Finds where a part of a range is. Monitor held.
     private func pin(
         _ part: Range<Int>, of first: LogicalBlock, into runs: inout [Run],
-        zeroing buffer: UnsafeMutableRawBufferPointer
+        zeroing buffer: UnsafeMutableRawBufferPointer?
     ) throws(DeviceError) {
         for index in part {
             let entry = map.entry(LogicalBlock(first.rawValue + UInt64(index)))
@@ -77,9 +83,11 @@ extension SecureDevice {
                 throw .unreadable(LogicalBlock(first.rawValue + UInt64(index)), .lost)
             }
             guard entry.isMapped else {
-                let block = UnsafeMutableRawBufferPointer(
-                    rebasing: buffer[index * blockBytes..<(index + 1) * blockBytes])
-                block.initializeMemory(as: UInt8.self, repeating: 0)
+                if let buffer {
+                    UnsafeMutableRawBufferPointer(
+                        rebasing: buffer[index * blockBytes..<(index + 1) * blockBytes]
+                    ).initializeMemory(as: UInt8.self, repeating: 0)
+                }
                 continue
             }
             if let last = runs.indices.last, runs[last].start + runs[last].count == index,
@@ -118,7 +126,7 @@ extension SecureDevice {
         return log.retired.last { $0.generation == generation && $0.contains(position) }
     }
 
-    private func unpin(_ runs: [Run]) {
+    func unpin(_ runs: [Run]) {
         monitor.locked { release(runs) }
     }
 

@@ -137,25 +137,10 @@ extension SecureDevice {
             guard let key = try context.epochs.key(slots.record.epochIndex) else {
                 preconditionFailure("the epoch we seal under is in the table")
             }
-            var tags: [Tag] = []
-            tags.reserveCapacity(slots.count)
-            for index in 0..<slots.count {
-                let slot = slots.slot + index
-                guard let target = slots.record.bytes(slot: slot).baseAddress else {
-                    preconditionFailure("a slot is a block")
-                }
-                // SAFETY: the slot is ours until it is published; the source is the caller's for this call.
-                tags.append(
-                    try key.seal(
-                        UnsafeRawBufferPointer(rebasing: bytes[index * blockBytes..<(index + 1) * blockBytes]),
-                        into: target, at: context.geometry.physical(slots.record.position(slot: slot)),
-                        slots.record.generation,
-                        as: BlockAssociation(kind, address: address + UInt64(index))))
-                if Sabotage.isOn(.leakPlaintext), index == 0, let plain = bytes.baseAddress {
-                    target.copyMemory(from: plain, byteCount: blockBytes)
-                }
-            }
-            return .success(tags)
+            let sealing = BlockSealing(
+                key: key, geometry: context.geometry, plain: bytes, kind: kind, address: address,
+                record: slots.record, slot: slots.slot)
+            return .success(try sealing.run())
         } catch { return .failure(error) }
     }
 
