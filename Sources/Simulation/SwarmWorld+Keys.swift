@@ -51,8 +51,9 @@ extension SwarmWorld {
         } catch {
             note(error, at: "rotate")
             switch error {
-            // The cleaner may have moved something since the commit; what older keys sealed may not be moved yet.
-            case .uncommittedChanges, .noFreeSlot, .tooManyKeys, .device(.noSpace): return
+            // The cleaner may have moved something since the commit; what older keys sealed may not be moved yet. Commits of
+            // the same state may have been made.
+            case .uncommittedChanges, .noFreeSlot, .tooManyKeys, .device(.noSpace): branch.cutOff(model)
             default: giveUpReshaping("another volume key", error, before)
             }
         }
@@ -68,7 +69,7 @@ extension SwarmWorld {
         } catch {
             note(error, at: "reseal")
             switch error {
-            case .uncommittedChanges, .device(.noSpace): return
+            case .uncommittedChanges, .device(.noSpace): branch.cutOff(model)
             default: giveUpReshaping("sealing again", error, before)
             }
         }

@@ -58,15 +58,9 @@ extension SwarmWorld {
         let from = status.recoveredFrom.rawValue, commit = status.commit.rawValue
         let before = provocations
         var (blocks, wipes) = opened.swarmContents()
-        if mayBeWrong, blocks.contains(.unreadable) {
-            // A block that cannot be read agrees with any contents. One that only a passing fault hid would show later
-            // that other contents than those it was taken for are there.
-            host.setPlan(.none)
-            for block in blocks.indices where blocks[block] == .unreadable {
-                blocks[block] = opened.swarmContents(block..<block + 1).blocks[0]
-            }
-            host.setPlan(faultsAreOn ? plan.faults : .none)
-        }
+        let lost = blocks.firstIndex(of: .unreadable)
+        let isProvoked = mayBeWrong || provocations > before
+        if lost != nil { seeThroughFaults(&blocks) }
         note("open: commit \(from), then \(commit)")
         if !wipes { violate(.rightBytesOrError, "a failed read left bytes in the buffer") }
         if let anchored, from < anchored.sequence.rawValue {
@@ -75,7 +69,7 @@ extension SwarmWorld {
         if let wrong = blocks.firstIndex(of: .wrong) {
             violate(.rightBytesOrError, "block \(wrong) holds what nobody wrote")
         }
-        if !mayBeWrong, provocations == before, let lost = blocks.firstIndex(of: .unreadable) {
+        if !isProvoked, let lost {
             violate(.oneCommit, "block \(lost) cannot be read after opening commit \(from)")
         }
         let candidates =
@@ -92,11 +86,26 @@ extension SwarmWorld {
             violate(
                 .oneCommit,
                 "opened commit \(from) and found the contents of none that may be there (acknowledged was "
-                    + "\(branch.acknowledged), ordered \(branch.lastOrdered)): \(Self.difference(blocks, candidates.first))"
+                    + "\(branch.acknowledged), ordered \(branch.lastOrdered)): \(Self.leastDifference(blocks, candidates))"
             )
         }
         device = opened
         acceptSnapshots(opened)
+    }
+
+    /// A block that cannot be read agrees with any contents. One that only a fault of the host hid would show later that
+    /// other contents than those it was taken for are there: so it is read in a copy of the same bytes.
+    private func seeThroughFaults(_ blocks: inout [SwarmBlock]) {
+        do {
+            let copy = try SecureDevice.open(
+                MemoryBlockHost(contents: host.contents), credential: try Self.credential.get(),
+                anchor: anchorCopy(), mode: .readOnly, options: deviceOptions)
+            let found = copy.swarmContents().blocks
+            for index in blocks.indices where blocks[index] == .unreadable && index < found.count {
+                blocks[index] = found[index]
+            }
+            try copy.close()
+        } catch { note(error, at: "see through faults") }
     }
 
     private func allCandidates(_ sequence: UInt64) -> [SwarmBranch.Contents] {
@@ -114,6 +123,15 @@ extension SwarmWorld {
             }
         }
         return contents.dropFirst(blocks.count).allSatisfy { $0 == 0 }
+    }
+
+    /// From the contents that are nearest.
+    private static func leastDifference(_ blocks: [SwarmBlock], _ candidates: [SwarmBranch.Contents]) -> String {
+        func distance(_ contents: SwarmBranch.Contents) -> Int {
+            abs(contents.count - blocks.count)
+                + zip(blocks, contents).count { $0 != .value($1) && $0 != .unreadable }
+        }
+        return difference(blocks, candidates.min { distance($0) < distance($1) })
     }
 
     static func difference(_ blocks: [SwarmBlock], _ contents: SwarmBranch.Contents?) -> String {

@@ -22,6 +22,7 @@ extension SwarmWorld {
             switch error {
             case .uncommittedChanges, .neededBySnapshots, .neededByHistory, .noSpace:
                 device.abandonResize()
+                branch.cutOff(model)
             default:
                 // Either size is what a crash may lead back to.
                 branch.cutOff(resized)
