@@ -1,3 +1,4 @@
+import CommandSupport
 import Foundation
 import Glibc
 import Testing
@@ -17,13 +18,41 @@ struct Mounted {
         _ volume: VolumeFile, _ options: [String] = [], credential: [String]? = nil,
         environment: [String: String] = [:], _ body: (Mounted) throws -> Result
     ) throws -> Result {
+        let (run, point) = try mount(volume, options, credential, environment)
+        try #require(run.status == 0, "\(run.text)")
+        return try serve(run, at: point, body)
+    }
+
+    /// The same, for a volume that may be refused.
+    /// - Returns: `nil` when it was, with a typed failure's exit status.
+    static func ifAccepted<Result>(_ volume: VolumeFile, _ options: [String], _ body: (Mounted) throws -> Result)
+        throws
+        -> Result?
+    {
+        let (run, point) = try mount(volume, options, nil, [:])
+        guard run.status == 0 else {
+            let status = CommandStatus(rawValue: run.status)
+            try #require(status != nil && status != .internal, "\(run.text)")
+            return nil
+        }
+        return try serve(run, at: point, body)
+    }
+
+    private static func mount(
+        _ volume: VolumeFile, _ options: [String], _ credential: [String]?, _ environment: [String: String]
+    ) throws -> (ProgramRun, URL) {
         let point = volume.folder.appendingPathComponent("mnt")
         try FileManager.default.createDirectory(at: point, withIntermediateDirectories: true)
         let run = try ProgramRun.run(
             ProgramRun.casemate,
             ["mount", volume.path, point.path] + (credential ?? volume.credential()) + ["--log", volume.log.path]
                 + options, environment: environment)
-        try #require(run.status == 0, "\(run.text)")
+        return (run, point)
+    }
+
+    private static func serve<Result>(_ run: ProgramRun, at point: URL, _ body: (Mounted) throws -> Result) throws
+        -> Result
+    {
         let number = run.output.firstMatch(of: /process ([0-9]+)/)?.1
         let process = try #require(number.flatMap { pid_t($0) }, "\(run.output)")
         defer {

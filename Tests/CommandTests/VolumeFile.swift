@@ -32,6 +32,14 @@ struct VolumeFile {
         try #require(made.status == 0, "\(made.text)")
     }
 
+    /// Another volume's copy, in a folder of its own, which holds nothing else.
+    init(copyOf other: VolumeFile, named name: String) throws {
+        folder = other.folder.appendingPathComponent("\(name)-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try FileManager.default.copyItem(atPath: other.key, toPath: key)
+        try FileManager.default.copyItem(at: other.folder.appendingPathComponent(name), to: image)
+    }
+
     func credential(_ kind: Kind = .key) -> [String] {
         switch kind {
         case .key: ["--key-file", key]
