@@ -95,7 +95,8 @@ public final class SoftwareTPM {
     /// Two ports side by side, as the transport wants them.
     static func freePair() -> UInt16? {
         for _ in 0..<100 {
-            let port = UInt16.random(in: 20_000..<60_000)
+            // Below those that the kernel gives to whoever connects, one of which could come in between.
+            let port = UInt16.random(in: 20_000..<32_000)
             if isFree(port), isFree(port + 1) { return port }
         }
         return nil
