@@ -79,6 +79,15 @@ final class OutsideModel: Sendable {
         if let error = failure.withLock({ $0 }) { throw error }
     }
 
+    /// Returns when so many changes are acknowledged; however slow the machine is, that takes seconds.
+    func awaitAcknowledged(_ count: Int) throws {
+        for _ in 0..<6000 {
+            if state.withLock({ $0.acknowledged }) >= count { return }
+            usleep(10_000)
+        }
+        try #require(state.withLock { $0.acknowledged } >= count, "nothing is acknowledged any more")
+    }
+
     /// Stops `process`, runs `body`, and lets it go on.
     func moment(_ process: pid_t, _ body: () throws -> Void) throws -> Moment {
         try #require(Glibc.kill(process, SIGSTOP) == 0)
