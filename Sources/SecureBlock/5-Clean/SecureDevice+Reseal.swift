@@ -127,22 +127,25 @@ extension SecureDevice {
         let isFree = !(0..<context.geometry.segmentCount).contains {
             isNeeded($0) && old.contains(table[$0].epochIndex)
         }
-        let horizon = (0..<context.geometry.segmentCount).reduce(log.keySince) {
-            old.contains(table[$1].epochIndex) ? max($0, table.historyEnd($1)) : $0
-        }
-        let isPast = log.retention.policy.isNone || log.historyHorizon >= horizon
-        guard isFree || Sabotage.isOn(.oldKeyDroppedEarly), isPast,
-            log.roots.allSatisfy({ $0.commit >= log.keySince })
+        guard isFree || Sabotage.isOn(.oldKeyDroppedEarly), log.roots.allSatisfy({ $0.commit >= log.keySince }),
+            log.retention.policy.isNone || log.historyHorizon >= historyEnd(under: old)
         else {
             resealIsDue = maintenance != nil && !isFree
             return
         }
-        log.historyHorizon = max(log.historyHorizon, horizon)
+        log.historyHorizon = max(log.historyHorizon, historyEnd(under: old))
         context.epochs.prune { !old.contains($0) }
         context.keys.drop(log.olderKeys.map(\.version))
         log.olderKeys = []
         log.epochsChanged = true
         log.checkpointWanted = true
         log.bothRootsWanted = true
+    }
+
+    /// Before this commit no root is whole without the older volume keys' epochs. Monitor held.
+    private func historyEnd(under old: Set<UInt32>) -> SequenceNumber {
+        (0..<context.geometry.segmentCount).reduce(log.keySince) {
+            old.contains(table[$1].epochIndex) ? max($0, table.historyEnd($1)) : $0
+        }
     }
 }

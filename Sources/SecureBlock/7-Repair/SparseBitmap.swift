@@ -14,12 +14,6 @@ struct SparseBitmap {
         chunks[chunk, default: words][bit / 64] |= mask
     }
 
-    func contains(_ number: UInt64) -> Bool {
-        let bit = Int(number % Self.chunkBits)
-        guard let words = chunks[number / Self.chunkBits] else { return false }
-        return words[bit / 64] >> UInt64(bit % 64) & 1 == 1
-    }
-
     /// Calls `body` with every number in the set, ascending.
     func forEach<Failure: Error>(_ body: (UInt64) throws(Failure) -> Void) throws(Failure) {
         for chunk in chunks.keys.sorted() {
