@@ -18,8 +18,9 @@ extension EncFS {
         let kind = try store.look { tree throws(TreeError) in try tree.inode(node.rawValue, table).kind }
         guard kind == .regular else { throw VFSError(kind == .directory ? .isDirectory : Self.noDevice) }
         switch mode {
-        case .allocate: try fill(inode, range, keepsSize: false)
-        case .allocateKeepingSize: try fill(inode, range, keepsSize: true)
+        case .allocate, .allocateKeepingSize:
+            try requireRoom(inode, range)
+            try fill(inode, range, keepsSize: mode == .allocateKeepingSize)
         case .punchHole: try punch(inode, range)
         case .zero, .zeroKeepingSize:
             // What cannot be filled again must not be freed.
@@ -41,7 +42,6 @@ extension EncFS {
 
     private func fill(_ inode: LiveInode, _ range: Range<UInt64>, keepsSize: Bool) throws(VFSError) {
         let blocks = Self.blocks(range)
-        try requireRoom(inode, range)
         try leaveInline(inode)
         var position = blocks.lowerBound
         while position < blocks.upperBound {

@@ -13,14 +13,6 @@ extension EncFS {
         defer { finish(inode) }
         var done = 0
         var end: UInt64 = 0
-        var bytes = bytes
-        if case .offset(let offset) = position {
-            end = offset
-            // What lies behind the largest size is left out, as Linux does it; a write that begins there fails.
-            if offset < Inode.maximumBytes, Inode.maximumBytes - offset < UInt64(bytes.count) {
-                bytes = UnsafeRawBufferPointer(rebasing: bytes[..<Int(Inode.maximumBytes - offset)])
-            }
-        }
         var limit = Self.operationBytes
         var attempts = 0
         repeat {
@@ -51,22 +43,12 @@ extension EncFS {
                     limit = max(blockBytes, min(limit, rest.count) / 2)
                 } else if done > 0 {
                     return Written(count: done, end: end)
-                } else if error.errno == .fileTooLarge, case .end = position {
-                    // What fits before the end of all files is written, as with an offset above.
-                    let room = try roomBehindEnd(of: inode)
-                    guard room > 0, room < bytes.count else { throw error }
-                    bytes = UnsafeRawBufferPointer(rebasing: bytes[..<room])
                 } else {
                     throw error
                 }
             }
         } while done < bytes.count
         return Written(count: done, end: end)
-    }
-
-    /// How many bytes a file can grow by.
-    private func roomBehindEnd(of inode: LiveInode) throws(VFSError) -> Int {
-        Int(clamping: Inode.maximumBytes - (try attributes(NodeID(rawValue: inode.number)).size))
     }
 
     enum WriteOutcome {
@@ -78,6 +60,7 @@ extension EncFS {
     /// What a write finds before it begins.
     struct Plan {
         var inode: Inode
+        /// Fewer bytes than were given where those would reach behind the largest size.
         var range: Range<UInt64>
         var inline: [UInt8]?
         var runs: [DeviceRun] = []
@@ -103,9 +86,9 @@ extension EncFS {
             try prepare(tree, inode.number, position, bytes, flags, now, mayStayInline)
         }
         let end = plan.range.upperBound
-        if plan.isDone { return .written(count: bytes.count, end: end) }
+        if plan.isDone { return .written(count: plan.range.count, end: end) }
 
-        committer.noteChange(data: bytes.count)
+        committer.noteChange(data: plan.range.count)
         var written = plan.range.lowerBound
         var failure: DeviceError?
         do throws(DeviceError) {
@@ -178,10 +161,9 @@ extension EncFS {
         case .end: start = record.size
         }
         guard !bytes.isEmpty else { return Plan(inode: record, range: start..<start, isDone: true) }
-        guard start < Inode.maximumBytes, UInt64(bytes.count) <= Inode.maximumBytes - start else {
-            throw .refused(.fileTooLarge)
-        }
-        var plan = Plan(inode: record, range: start..<start + UInt64(bytes.count))
+        // What lies behind the largest size is left out, as Linux does it; a write that begins there fails.
+        guard start < Inode.maximumBytes else { throw .refused(.fileTooLarge) }
+        var plan = Plan(inode: record, range: start..<start + min(UInt64(bytes.count), Inode.maximumBytes - start))
         let key = ItemKey(number, .inlineData)
         if let stored = try tree.value(of: key) { plan.inline = Array(stored) }
         let limit = UInt64(tree.nodeBytes / 8)
