@@ -17,7 +17,8 @@ import VFS
 /// the volume is mounted again, and everything is there.
 @Suite(.mountsAsRoot, .serialized) struct MountModelTests {
     /// Calls of each process; `CASEMATE_MODEL_STEPS` asks for more than there is time for with every change.
-    static let steps = ProcessInfo.processInfo.environment["CASEMATE_MODEL_STEPS"].flatMap { Int($0) } ?? 16_000
+    private static let asked = ProcessInfo.processInfo.environment["CASEMATE_MODEL_STEPS"].flatMap { Int($0) }
+    static let steps = asked ?? 16_000
 
     static let program = URL(fileURLWithPath: Program.fuseDebug).deletingLastPathComponent()
         .appendingPathComponent("mount-model").path
@@ -31,7 +32,7 @@ import VFS
     @Test func hostDirectory() throws {
         let scratch = try ScratchDirectory()
         // Here `fsync(2)` waits for a disk.
-        try twoProcesses(steps: Self.steps / 4) { try HostFS(root: scratch.path, readOnly: false) }
+        try twoProcesses(steps: Self.asked ?? Self.steps / 4) { try HostFS(root: scratch.path, readOnly: false) }
     }
 
     @Test func union() throws {
