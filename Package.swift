@@ -50,7 +50,8 @@ let package = Package(
             name: "SecureBlock", dependencies: ["COpenSSL", "CLibURing", "CLinux"],
             swiftSettings: strict + sabotage + fuzzed),
         .target(name: "TPM", dependencies: ["SecureBlock", "COpenSSL", "CTSS"], swiftSettings: strict + fuzzed),
-        .target(name: "SimHost", dependencies: ["SecureBlock", "CLinux"], swiftSettings: strict),
+        .target(name: "SeededRandom", swiftSettings: strict),
+        .target(name: "SimHost", dependencies: ["SecureBlock", "CLinux", "SeededRandom"], swiftSettings: strict),
 
         .target(name: "Simulation", dependencies: ["SecureBlock", "SimHost"], swiftSettings: strict),
         .target(
@@ -106,7 +107,7 @@ let package = Package(
             name: "casemate",
             dependencies: [
                 "FUSEFront", "LibOSCore", "EncFS", "MemFS", "HostFS", "SecureBlock", "TPM", "Inspection", "Imaging",
-                "CommandSupport", "CLinux", "VolumeControl",
+                "CommandSupport", "CLinux", "VolumeControl", "SeededRandom",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),

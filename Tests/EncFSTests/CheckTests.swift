@@ -232,7 +232,7 @@ import VFS
         doubled.replaceSubrange(second..<second + 8, with: shared)
         #expect(try kinds(doubled).contains("node-shared"))
         #expect(try kinds(pointing(first, to: superblock.blocks - 9)).contains("node-invalid"))
-        var generator = SeededGenerator(seed: 5)
+        var generator = SimRandom(seed: 5)
         for _ in 0..<300 {
             var bytes = root
             for _ in 0..<3 {

@@ -36,7 +36,7 @@ import VFS
         let device = try freshDevice()
         let files = try EncFS(mounting: device, .quiet)
         let node = try files.make("f")
-        var generator = SeededGenerator(seed: 11)
+        var generator = SimRandom(seed: 11)
         var model: [UInt8] = []
         for step in 0..<400 {
             switch Int.random(in: 0..<10, using: &generator) {

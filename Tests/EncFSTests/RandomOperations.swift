@@ -1,16 +1,17 @@
+import SimHost
 import VFS
 
 @testable import EncFS
 
 /// Does random things to a filesystem and its model alike.
 struct RandomOperations {
-    var generator: SeededGenerator
+    var generator: SimRandom
     var model = ModelFileSystem()
     /// Largest offset written to.
     var reach = 90_000
     private(set) var log: [String] = []
 
-    init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
+    init(seed: UInt64) { generator = SimRandom(seed: seed) }
 
     mutating func pick(_ kinds: Set<NodeKind>) -> (path: [String], id: Int)? {
         let paths = model.paths().filter { kinds.contains(model.nodes[$0.1]?.kind ?? .fifo) }

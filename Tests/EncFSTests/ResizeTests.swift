@@ -173,7 +173,7 @@ import VFS
         for number in 0..<2 {
             DispatchQueue.global().async(group: workers) {
                 do {
-                    var generator = SeededGenerator(seed: UInt64(number))
+                    var generator = SimRandom(seed: UInt64(number))
                     let directory = try files.make("worker \(number)", kind: .directory)
                     var round = 0
                     while !isOver.load(ordering: .acquiring), round < 4000 {

@@ -31,7 +31,7 @@ import VFS
     @Test(arguments: [4096, 8192, 16384], [64 << 20, 1])
     func randomItemsEqualModel(nodeBytes: Int, cacheBytes: Int) throws {
         let seed = UInt64(nodeBytes + cacheBytes % 7)
-        var generator = SeededGenerator(seed: seed)
+        var generator = SimRandom(seed: seed)
         let bench = try Bench(nodeBytes: nodeBytes, cacheBytes: cacheBytes)
         var model: [ItemKey: [UInt8]] = [:]
         let rootItem = try bench.store.look { tree throws(TreeError) in
@@ -91,7 +91,7 @@ import VFS
     /// An operation that fails half-way leaves no trace, whatever it split, joined or freed.
     @Test(arguments: [4096, 16384])
     func refusedChangeLeavesNoTrace(nodeBytes: Int) throws {
-        var generator = SeededGenerator(seed: 7)
+        var generator = SimRandom(seed: 7)
         let bench = try Bench(nodeBytes: nodeBytes, cacheBytes: 64 << 20)
         func snapshot() throws -> [String] {
             try bench.store.look { tree throws(TreeError) in
@@ -148,7 +148,7 @@ import VFS
         #expect(parse(good))
         #expect(!parse(good, address: 41))
         #expect(!parse(good, level: 1))
-        var generator = SeededGenerator(seed: 3)
+        var generator = SimRandom(seed: 3)
         var refused = 0
         for _ in 0..<20000 {
             var bytes = good

@@ -1,4 +1,5 @@
 import Foundation
+import SimHost
 import Testing
 
 @testable import SecureBlock
@@ -22,7 +23,7 @@ import Testing
                 + (weighsAge ? "" : "-greedy")
         }
         /// The next block to overwrite.
-        func next(_ filled: UInt64, _ generator: inout SeededGenerator) -> UInt64 {
+        func next(_ filled: UInt64, _ generator: inout SimRandom) -> UInt64 {
             guard isSkewed else { return UInt64.random(in: 0..<filled, using: &generator) }
             // Every tenth block is hot, so that hot and cold ones lie together at first.
             let tenth = UInt64.random(in: 0..<filled / 10, using: &generator) * 10
@@ -60,7 +61,7 @@ import Testing
         for block in 0..<filled { try Self.write(device, block, buffer) }
         try device.commit().wait()
         let before = device.status.counters
-        var generator = SeededGenerator(run.percent), pace = Pace(points: 200, total: writtenMebibytes << 8)
+        var generator = SimRandom(seed: run.percent), pace = Pace(points: 200, total: writtenMebibytes << 8)
         for step in 0..<writtenMebibytes << 8 {
             try Self.write(device, run.next(filled, &generator), buffer)
             // As clients do between operations, here of 128 blocks: when the device would like one, without waiting for it.

@@ -1,3 +1,4 @@
+import SimHost
 import Testing
 
 @testable import SecureBlock
@@ -59,7 +60,7 @@ import Testing
 
     @Test(arguments: [1, 2, 3, 4, 5, 6, 7, 8] as [UInt64])
     func randomOperationsEqualTheModel(seed: UInt64) throws {
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         var host = MemoryBlockHost()
         let anchor = MemoryAnchor()
         let blocks = 200

@@ -17,7 +17,7 @@ import Testing
         let workers = try (0..<threads).map { index in
             try #require(
                 HostThread {
-                    var generator = SeededGenerator(seed &* 100 &+ UInt64(index))
+                    var generator = SimRandom(seed: seed &* 100 &+ UInt64(index))
                     var model = [UInt64](repeating: 0, count: blocksEach)
                     let base = UInt64(index * blocksEach)
                     do {
@@ -61,7 +61,7 @@ import Testing
         let host = MemoryBlockHost()
         try DeviceTesting.create(host, blocks: 2000)
         let device = try DeviceTesting.open(host, checkpointInterval: 64 * blockBytes, background: true)
-        var generator = SeededGenerator(5)
+        var generator = SimRandom(seed: 5)
         var model = [UInt64](repeating: 0, count: 2000)
         for index in 0..<2000 {
             try DeviceTesting.writeWithCommits(device, UInt64(index), UInt64(index + 1))

@@ -11,7 +11,7 @@ private final class Workload {
     let usesAnchor: Bool
     /// The device's contents as of each commit.
     var states: [UInt64: [UInt64]] = [:]
-    private var generator: SeededGenerator
+    private var generator: SimRandom
     private var value: UInt64 = 0
     private let cipher: CipherSuite
     private let policy: AnchorPolicy
@@ -23,7 +23,7 @@ private final class Workload {
     ) {
         self.returnsFreeSpace = returnsFreeSpace
         self.policy = policy
-        generator = SeededGenerator(seed)
+        generator = SimRandom(seed: seed)
         self.usesAnchor = usesAnchor
         self.cipher = cipher
         anchor = SimAnchor(host)
@@ -196,7 +196,7 @@ private final class Workload {
         let created = workload.host.eventCount
         try workload.run(steps: 30)
         workload.states[1] = [UInt64](repeating: 0, count: workload.blocks)
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         var images = 0
         for event in stride(from: created, to: workload.host.eventCount, by: 5) {
             let first = workload.host.crashImages(at: event, CrashPolicy.thorough(seed: seed))

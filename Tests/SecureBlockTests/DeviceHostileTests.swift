@@ -15,7 +15,7 @@ private struct Subject {
     init(seed: UInt64, cipher: CipherSuite = .aes256GCM) throws {
         let host = MemoryBlockHost(), anchor = MemoryAnchor(), blocks: UInt64 = 48
         try DeviceTesting.create(host, blocks: blocks, cipher: cipher, anchor: anchor)
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         var model = [UInt64](repeating: 0, count: Int(blocks))
         var value: UInt64 = 0
         func work(_ device: SecureDevice, _ steps: Int) throws {
@@ -84,7 +84,7 @@ private func outcome(_ image: SparseBytes, anchor: AnchorValue?, models: [[UInt6
     /// One flipped bit anywhere: an error, or the right bytes; and a check with all data finds what readers would.
     @Test(arguments: CipherSuite.allCases) func flippedBitsAreFound(cipher: CipherSuite) throws {
         let subject = try Subject(seed: 3, cipher: cipher)
-        var generator = SeededGenerator(99)
+        var generator = SimRandom(seed: 99)
         var flips = 0, refused = 0, unreadable = 0
         let block = AlignedBuffer(byteCount: blockBytes)
         // What suites have in common is looked at with one of them.
@@ -132,7 +132,7 @@ private func outcome(_ image: SparseBytes, anchor: AnchorValue?, models: [[UInt6
         throws
     {
         let subject = try Subject(seed: 4, cipher: cipher)
-        var generator = SeededGenerator(7)
+        var generator = SimRandom(seed: 7)
         let count = subject.newer.byteCount / blockBytes
         let first = AlignedBuffer(byteCount: blockBytes), second = AlignedBuffer(byteCount: blockBytes)
         for _ in 0..<(cipher == .aes256GCM ? 1500 : 200) {

@@ -9,7 +9,7 @@ import Testing
     /// Branches from one another's crash images, the host winding back as it likes.
     @Test(arguments: [1, 2, 3] as [UInt64])
     func noPlaceAndNoNumberIsSealedTwice(seed: UInt64) throws {
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         let ledger = SealLedger()
         let first = CrashHost()
         try DeviceTesting.create(first, blocks: 40)

@@ -16,7 +16,7 @@ import Testing
         let blocks = Self.leaves * 512
         try DeviceTesting.create(host, blocks: blocks)
         var model: [UInt64: UInt64] = [:]
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         for round in 0..<3 {
             let device = try DeviceTesting.open(
                 host, checkpointInterval: 200 * blockBytes, background: background, mapCacheBytes: Self.cacheBytes)
@@ -84,7 +84,7 @@ import Testing
         let workers = try (0..<threads).map { index in
             try #require(
                 HostThread {
-                    var generator = SeededGenerator(UInt64(index) + 7)
+                    var generator = SimRandom(seed: UInt64(index) + 7)
                     var model: [UInt64: UInt64] = [:]
                     do {
                         for step: UInt64 in 1...300 {
@@ -114,7 +114,7 @@ import Testing
         let leaves: UInt64 = 24, host = CrashHost()
         try DeviceTesting.create(host, blocks: leaves * 512)
         let created = host.eventCount
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         var model: [UInt64: UInt64] = [:], states: [UInt64: [UInt64: UInt64]] = [1: [:]]
         let device = try DeviceTesting.open(
             host, checkpointInterval: 24 * blockBytes, mapCacheBytes: 8 * blockBytes)

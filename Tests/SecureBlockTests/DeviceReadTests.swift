@@ -1,3 +1,4 @@
+import SimHost
 import Testing
 
 @testable import SecureBlock
@@ -15,7 +16,7 @@ import Testing
         options.recentRecords = 0
         let device = try SecureDevice.open(host, credential: try DeviceTesting.keyFile(), options: options)
         var model = [UInt64](repeating: 0, count: Int(Self.blocks))
-        var generator = SeededGenerator(77)
+        var generator = SimRandom(seed: 77)
         for value in 1...600 as ClosedRange<UInt64> {
             let block = UInt64.random(in: 0..<Self.blocks, using: &generator)
             try DeviceTesting.write(device, block, value)
@@ -32,7 +33,7 @@ import Testing
 
     @Test(arguments: [0, 4096, 16 << 20]) func scatteredRangesEqualTheModel(tagCacheBytes: Int) throws {
         let (device, model) = try scattered(MemoryBlockHost(), tagCacheBytes: tagCacheBytes)
-        var generator = SeededGenerator(78)
+        var generator = SimRandom(seed: 78)
         for _ in 0..<60 {
             let first = Int.random(in: 0..<model.count, using: &generator)
             let count = Int.random(in: 1...model.count - first, using: &generator)

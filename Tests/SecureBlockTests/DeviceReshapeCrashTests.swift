@@ -20,13 +20,13 @@ private final class Reshaping {
     private var snapshots: [SnapshotName: [UInt64]] = [:]
     private var promises: [Promise] = []
     private var value: UInt64 = 0
-    private var generator: SeededGenerator
+    private var generator: SimRandom
     let firstEvent: Int
     /// When the size was changing.
     private(set) var resizing: [Range<Int>] = []
 
     init(seed: UInt64, blocks: Int = 60) throws {
-        generator = SeededGenerator(seed)
+        generator = SimRandom(seed: seed)
         model = [UInt64](repeating: 0, count: blocks)
         try DeviceTesting.create(host, blocks: UInt64(blocks))
         firstEvent = host.eventCount

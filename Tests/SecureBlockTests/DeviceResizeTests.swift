@@ -21,7 +21,7 @@ import Testing
     /// Random sizes with writes between, against a model, opened anew now and then.
     @Test(arguments: [1, 2, 3, 4] as [UInt64], [false, true])
     func sizesEqualTheModel(seed: UInt64, background: Bool) throws {
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         let host = MemoryBlockHost()
         try DeviceTesting.create(host, blocks: 100)
         var contents = host.contents
@@ -166,7 +166,7 @@ import Testing
         let running = Monitor(2)
         for reader: UInt64 in 0..<2 {
             TestThread.start {
-                var generator = SeededGenerator(reader)
+                var generator = SimRandom(seed: reader)
                 while !stops.withLock({ $0 }) {
                     let block = UInt64.random(in: 0..<1000, using: &generator)
                     do {

@@ -211,7 +211,7 @@ import Testing
         var options = DeviceOptions()
         options.maintenance = .inline
         options.epochBlockLimit = 40
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         var model = [UInt64](repeating: 0, count: Int(blocks))
         let device = try SecureDevice.open(host, credential: first, anchor: anchor, options: options)
         var epochs: Set<Tag> = []

@@ -1,3 +1,4 @@
+import SimHost
 import Testing
 
 @testable import SecureBlock
@@ -13,7 +14,7 @@ final class SnapshotWorkload {
     private(set) var states: [(commit: SequenceNumber, blocks: [UInt64])] = []
     /// Delete snapshots when a write finds no space.
     var givesUpSnapshots = false
-    private(set) var generator: SeededGenerator
+    private(set) var generator: SimRandom
     private var value: UInt64 = 0
     private let returnsFreeSpace: Bool
 
@@ -22,7 +23,7 @@ final class SnapshotWorkload {
         history: HistoryPolicy = .none, returnsFreeSpace: Bool = false
     ) throws {
         self.returnsFreeSpace = returnsFreeSpace
-        generator = SeededGenerator(seed)
+        generator = SimRandom(seed: seed)
         model = [UInt64](repeating: 0, count: blocks)
         committed = model
         host = MemoryBlockHost()

@@ -1,4 +1,5 @@
 import Foundation
+import SimHost
 import Testing
 
 @testable import SecureBlock
@@ -59,7 +60,7 @@ import Testing
         let base: UInt64
         let sharedFrom: UInt64
         var model: [UInt64]
-        var generator: SeededGenerator
+        var generator: SimRandom
         var count = 0
         let buffer = AlignedBuffer(byteCount: 8 * blockBytes)
 
@@ -69,7 +70,7 @@ import Testing
             base = UInt64(index) * own
             self.sharedFrom = sharedFrom
             model = Array(repeating: 0, count: Int(own))
-            generator = SeededGenerator(UInt64(index) + 1)
+            generator = SimRandom(seed: UInt64(index) + 1)
         }
 
         mutating func step(shared: UInt64) throws {

@@ -11,7 +11,7 @@ import Testing
     {
         let host = MemoryBlockHost(contents: image)
         let device = try DeviceTesting.open(host, checkpointInterval: 150 * blockBytes)
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         for step in 0..<60 as Range<UInt64> {
             let block = Int.random(in: 0..<model.count, using: &generator)
             model[block] = base + step
@@ -48,7 +48,7 @@ import Testing
             newer = try grow(newer, &model, from: 3000 + round * 100, seed: seed * 10 + round)
             states.append(model)
         }
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         let log = Int(Layout.firstFreeBlock)..<older.byteCount / blockBytes
         var mixed = newer
         for _ in 0..<Int.random(in: 1...8, using: &generator) {
@@ -77,7 +77,7 @@ import Testing
             try grow(origin, &models[0], from: 10_000, seed: seed),
             try grow(origin, &models[1], from: 20_000, seed: seed + 100),
         ]
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         var mixed = images[0]
         for block in stride(from: Int(Layout.firstFreeBlock), to: origin.byteCount / blockBytes, by: 16)
         where Bool.random(using: &generator) { copy(block..<block + 16, from: images[1], to: &mixed) }
@@ -128,7 +128,7 @@ import Testing
     /// Bits flipped, blocks swapped, clear fields forged: never a trap or a wrong block.
     @Test func garbageIsSurvived() throws {
         let (sound, model) = try image(blocks: 200)
-        var generator = SeededGenerator(99)
+        var generator = SimRandom(seed: 99)
         let blocks = sound.byteCount / blockBytes
         for round in 0..<24 {
             var image = sound

@@ -19,7 +19,7 @@ struct SalvageSubject {
     init(seed: UInt64, isClosed: Bool, openings: Int = 3, steps: Int = 70) throws {
         let host = MemoryBlockHost(), anchor = MemoryAnchor()
         try DeviceTesting.create(host, blocks: Self.blocks, anchor: anchor)
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         model = Array(repeating: 0, count: Int(Self.blocks))
         past = Array(repeating: [0], count: Int(Self.blocks))
         var value: UInt64 = 0

@@ -10,7 +10,7 @@ import Testing
         let host = MemoryBlockHost()
         try DeviceTesting.create(host, blocks: blocks)
         let device = try DeviceTesting.open(host, checkpointInterval: 100 * blockBytes)
-        var generator = SeededGenerator(5)
+        var generator = SimRandom(seed: 5)
         var model = [UInt64](repeating: 0, count: Int(blocks))
         for value in 1...600 as ClosedRange<UInt64> {
             let block = Int.random(in: 0..<model.count, using: &generator)

@@ -1,4 +1,5 @@
 import SecureBlock
+import SeededRandom
 
 /// How much each piece of work covers.
 struct BenchScale: Sendable {

@@ -1,5 +1,6 @@
 import CommandSupport
 import SecureBlock
+import SeededRandom
 
 /// One kind of access, the same for both sides.
 enum Workload: Sendable {

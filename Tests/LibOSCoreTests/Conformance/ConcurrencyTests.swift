@@ -1,4 +1,5 @@
 import Foundation
+import SimHost
 import Synchronization
 import Testing
 import VFS
@@ -28,7 +29,7 @@ import VFS
         let files = it.files
         let directories = [it.root, try it.directory("d0"), try it.directory("d1")]
         Self.together(4) { index in
-            var random = SeededGenerator(seed: UInt64(index) + 7)
+            var random = SimRandom(seed: UInt64(index) + 7)
             let names = try (0..<6).map { try Name("n\($0)") }
             let allowed: [Errno] = [
                 .noSuchFileOrDirectory, .fileExists, .isDirectory, .notDirectory, .directoryNotEmpty,

@@ -1,4 +1,5 @@
 import Foundation
+import SimHost
 import Testing
 import VFS
 
@@ -33,22 +34,6 @@ import VFS
     }
 }
 
-/// A small generator that gives the same numbers for a seed everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    /// SplitMix64, Steele, Lea and Flood 2014.
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-}
-
 /// One file of the model.
 final class ModelNode {
     let kind: NodeKind
@@ -73,7 +58,7 @@ final class ModelNode {
 struct ModelRun {
     let it: Specimen
     let features: Subject.Features
-    var random: SeededGenerator
+    var random: SimRandom
     let root: ModelNode
     /// Every directory there is, in the order they were made.
     var directories: [ModelNode]
@@ -84,7 +69,7 @@ struct ModelRun {
     init(_ it: Specimen, _ features: Subject.Features, seed: UInt64) {
         self.it = it
         self.features = features
-        random = SeededGenerator(seed: seed)
+        random = SimRandom(seed: seed)
         root = ModelNode(.directory, it.root, 0o755)
         directories = [root]
     }
