@@ -208,6 +208,7 @@ extension UnreadableReason {
         case .mapMismatch(let block): "map page at \(block)"
         case .hashMismatch(0, let number): "block \(number) of the image"
         case .hashMismatch(let level, let number): "page \(number) of hashes on level \(level) of the image"
+        case .crypto(let cause): "the crypto library failed: \(cause)"
         case .lost: "lost, as a repair or a salvage found"
         case .host(let error): "host: \(error)"
         }

@@ -176,7 +176,8 @@ import VFS
         let host = HostError.failed(call: "read", errno: 5, offset: nil)
         let reasons: [UnreadableReason] = [
             .tagMismatch(PhysicalBlock(1)), .headerMismatch(PhysicalBlock(1)), .mapMismatch(PhysicalBlock(1)),
-            .hashMismatch(level: 0, number: 1), .hashMismatch(level: 1, number: 1), .lost, .host(host),
+            .hashMismatch(level: 0, number: 1), .hashMismatch(level: 1, number: 1), .crypto("a cause"), .lost,
+            .host(host),
         ]
         let errors: [DeviceError] =
             reasons.map { .unreadable(LogicalBlock(3), $0) } + [

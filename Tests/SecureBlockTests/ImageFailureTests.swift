@@ -29,7 +29,6 @@ import Testing
             if !isReached { break }
             number += 1 + number / 30
         }
-        print("fail-at-N: image, \(way): \(number) calls, \(errors.count) errors")
         return errors
     }
 
@@ -57,6 +56,19 @@ import Testing
             }
         }
         #expect(!errors.isEmpty && errors.allSatisfy { $0 is ImageError || $0 is DeviceError || $0 is HostError })
+        let reasons = errors.compactMap { error -> UnreadableReason? in
+            if case DeviceError.unreadable(_, let reason) = error { reason } else { nil }
+        }
+        #expect(!reasons.isEmpty && reasons.allSatisfy { isOfTheWay($0, way) }, "\(reasons)")
+    }
+
+    /// A block that could not be hashed or read does not pass for one that was changed.
+    private func isOfTheWay(_ reason: UnreadableReason, _ way: FailureWay) -> Bool {
+        switch reason {
+        case .crypto: if case .crypto = way.kind { true } else { false }
+        case .host: way.isOfReading
+        default: false
+        }
     }
 
     /// A check that cannot read or hash says so of each block, or fails; it never says that all is well.
@@ -66,7 +78,10 @@ import Testing
         let errors = everyFailure(way, on: subject.host.contents) { host in
             let device = try ImageDevice.open(host, root: .pinned(subject.root))
             var found = 0
-            let verified = try device.check { _ in found += 1 }
+            let verified = try device.check { finding in
+                found += 1
+                #expect(isOfTheWay(finding.reason, way), "\(finding)")
+            }
             #expect((verified == 300) == (found == 0))
             failures += found
         }

@@ -24,6 +24,7 @@ extension UnreadableReason {
         case .mapMismatch(let block): "\(block): map page does not verify"
         case .hashMismatch(0, let number): "block \(number) of the image does not verify"
         case .hashMismatch(let level, let number): "page \(number) of hashes on level \(level) does not verify"
+        case .crypto(let cause): "the crypto library failed: \(cause)"
         case .lost: "lost, as a repair or a salvage found"
         case .host(let error): "host: \(error)"
         }

@@ -82,5 +82,7 @@ public enum UnreadableReason: Hashable, Sendable {
     /// Of an image: the block's hash is not the one in the tree (level 0, number of the block), or that of a page of hashes
     /// above it is not (its level, its number there).
     case hashMismatch(level: Int, number: UInt64)
+    /// The crypto library failed over an image's block: nothing is known of the block itself.
+    case crypto(String)
     case host(HostError)
 }

@@ -98,7 +98,7 @@ extension ImageDevice {
     /// - Parameter block: for whose sake.
     func makeHasher(_ block: UInt64) throws(DeviceError) -> TreeHasher {
         do { return try TreeHasher() } catch {
-            throw .unreadable(LogicalBlock(block), .hashMismatch(level: 0, number: block))
+            throw .unreadable(LogicalBlock(block), .crypto("\(error)"))
         }
     }
 
@@ -126,12 +126,13 @@ extension ImageDevice {
         _ place: TreePlace, _ bytes: UnsafeRawBufferPointer, _ expected: TreeHash, for block: LogicalBlock,
         _ hasher: TreeHasher
     ) throws(DeviceError) {
-        let mismatch = DeviceError.unreadable(block, .hashMismatch(level: Int(place.level), number: place.number))
         let found: TreeHash
         // What the crypto library cannot hash is not verified, whatever it is.
-        do { found = try hasher.hash(place, bytes) } catch { throw mismatch }
+        do { found = try hasher.hash(place, bytes) } catch { throw .unreadable(block, .crypto("\(error)")) }
         if place.level > 0, Sabotage.isOn(.imagePageUnchecked) { return }
-        guard found == expected else { throw mismatch }
+        guard found == expected else {
+            throw .unreadable(block, .hashMismatch(level: Int(place.level), number: place.number))
+        }
     }
 }
 
