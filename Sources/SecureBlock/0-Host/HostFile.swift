@@ -43,7 +43,12 @@ final class HostFile: Sendable {
             let failure = casemate_set_blocking(descriptor)
             guard failure == 0 else { throw .unopenable(path: path, errno: failure) }
             try Self.lock(descriptor, exclusive: !options.readOnly, path: path)
-            if isNew { try Self.makeNameDurable(path) }
+            if isNew {
+                try Self.makeNameDurable(path) { call, parent -> HostError in
+                    call == "open"
+                        ? .unopenable(path: parent, errno: errno) : .failed(call: call, errno: errno, offset: nil)
+                }
+            }
             // Last: once all properties are set, `deinit` closes the file too.
             isDirect = options.direct && Self.acceptsDirect(descriptor)
         } catch {
@@ -101,15 +106,18 @@ final class HostFile: Sendable {
         return true
     }
 
-    /// A new file's name survives a crash only once its directory is written.
-    private static func makeNameDurable(_ path: String) throws(HostError) {
+    /// Makes the name of a new file durable: it survives a crash only once its directory is written.
+    /// - Parameter failure: the error for a call that failed on the directory, with `errno` as the call left it.
+    static func makeNameDurable<Failure: Error>(
+        _ path: String, _ failure: (_ call: String, _ directory: String) -> Failure
+    ) throws(Failure) {
         let parent = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
         let directory = casemate_open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
-        guard directory >= 0 else { throw .unopenable(path: parent, errno: errno) }
+        guard directory >= 0 else { throw failure("open", parent) }
         defer { Glibc.close(directory) }
         // Some network file systems know no fsync of a directory; there is nothing better to do there.
         while fsync(directory) != 0 && errno != EINVAL {
-            if errno != EINTR { throw .failed(call: "fsync", errno: errno, offset: nil) }
+            if errno != EINTR { throw failure("fsync", parent) }
         }
     }
 }

@@ -64,22 +64,10 @@ final class AnchorFile {
         // The record last: while the rest is missing there is no value, and nothing was promised.
         try put([UInt8](blocks[blockBytes...]), at: blockBytes)
         try put([UInt8](blocks[..<blockBytes]), at: 0)
-        try Self.synchronise(descriptor, path)
-        let parent = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-        let directory = casemate_open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
-        guard directory >= 0 else { throw Self.failure("open", parent) }
-        defer { close(directory) }
-        // Some network file systems know no fsync of a directory; there is nothing better to do there.
-        try Self.synchronise(directory, parent, tolerating: EINVAL)
-    }
-
-    /// `fsync(2)`.
-    private static func synchronise(
-        _ descriptor: Int32, _ path: String, tolerating tolerated: Int32 = 0
-    ) throws(AnchorError) {
-        while fsync(descriptor) != 0 && errno != tolerated {
-            if errno != EINTR { throw failure("fsync", path) }
+        while fsync(descriptor) != 0 {
+            if errno != EINTR { throw Self.failure("fsync", path) }
         }
+        try HostFile.makeNameDurable(path, Self.failure)
     }
 
     private func put(_ bytes: [UInt8], at offset: Int) throws(AnchorError) {
