@@ -23,7 +23,7 @@ import Testing
         #expect(tree.stored.map(\.leaf) == [0] && tree.pointer(0) == pointer && tree.pointer(1) == nil)
         #expect(reads == counts.count - 1 && tree.unknown.isEmpty)
         let blind = try PartialTree(.mapPage, leafCount: leafCount, top: top) { _, _ in nil }
-        #expect(blind.unknown.ranges.map { $0 } == [0..<128 * 128 * 128 * 128] && blind.lostPages == 1)
+        #expect(blind.unknown.ranges.map { $0 } == [0..<128 * 128 * 128 * 128] && blind.lost.count == 1)
         let topless = try PartialTree(.mapPage, leafCount: leafCount, top: []) { _, _ in nil }
         #expect(topless.unknown.contains(leafCount - 1))
     }
@@ -31,7 +31,7 @@ import Testing
     /// Of runs of leaves the newest counts, leaf for leaf.
     @Test func theNewestRunCounts() {
         for seed in 1...200 as ClosedRange<UInt64> {
-            var generator = SeededGenerator(seed)
+            var generator = SimRandom(seed: seed)
             var runs = LeafRuns()
             var model = [(isLost: Bool, sequence: UInt64)?](repeating: nil, count: 60)
             for _ in 0..<Int.random(in: 0..<12, using: &generator) {

@@ -79,12 +79,10 @@ import Testing
     @Test(arguments: [true, false]) func lostMapsAreSalvaged(isTop: Bool) throws {
         var image = contents
         SalvageSubject.destroy(&image, Array(try pages(\.mapTop, .mapPage, isTop: isTop).prefix(2)))
-        do {
-            let findings = try DeviceTesting.findings(MemoryBlockHost(contents: image))
-            #expect(!isTop && findings.contains { $0.severity == .error })
-        } catch let error as VolumeError {
-            #expect(isTop, "\(error)")
-        }
+        let lost = try DeviceTesting.findings(MemoryBlockHost(contents: image)).filter { $0.kind == "map-page" }
+        #expect(lost.allSatisfy { $0.severity == .error && $0.physical != nil })
+        // One page above has all leaves below it.
+        #expect(lost.map(\.block) == (isTop ? [LogicalBlock(0)] : [LogicalBlock(0), LogicalBlock(512)]))
         let run = try SalvageRun(image)
         for (block, value) in model { #expect(try run.block(block, is: value) == .value, "block \(block)") }
         #expect(run.report.lostMapPages > 0)
@@ -117,5 +115,45 @@ import Testing
         #expect(try DeviceTesting.findings(MemoryBlockHost(contents: host.contents)).isEmpty)
         try expect(
             try DeviceTesting.open(MemoryBlockHost(contents: host.contents), mode: .readOnly), through: least)
+    }
+
+    /// A page of the map that the host changed under an open device: it keeps its size, says which page, and goes on; with
+    /// the page back it takes another size.
+    @Test(arguments: [300, 600_000] as [UInt64], [true, false])
+    func aLostPageKeepsTheSize(size: UInt64, isUnreadable: Bool) throws {
+        let host = CrashHost(contents: contents)
+        let device = try DeviceTesting.open(host)
+        if size < Self.blocks {
+            try device.discard(LogicalBlock(size), count: Self.blocks - size)
+            try device.commit().wait()
+        }
+        try device.checkpointNow()
+        let top = try #require(device.monitor.locked { device.map.top.first })
+        let page = AlignedBuffer(byteCount: blockBytes), garbage = AlignedBuffer(byteCount: blockBytes)
+        let offset = top.block.rawValue * UInt64(blockBytes)
+        try host.read(at: offset, into: page.bytes)
+        if isUnreadable {
+            host.fail(.read, after: 0, times: .max, with: FailureWay.ioError)
+        } else {
+            try host.write(at: offset, UnsafeRawBufferPointer(garbage.bytes))
+        }
+        var failure: ResizeError?
+        do throws(ResizeError) { try device.resize(toBlocks: size) } catch { failure = error }
+        // Pages that are in memory need not be read.
+        if let failure {
+            let reason = isUnreadable ? UnreadableReason.host(FailureWay.ioError) : .mapMismatch(top.block)
+            #expect(failure == .device(.unreadable(LogicalBlock(size), reason)))
+            #expect(device.logicalBlockCount == Self.blocks)
+        }
+        host.clearFaults()
+        // A map that became smaller has it elsewhere by now.
+        if failure != nil || size > Self.blocks {
+            try host.write(at: offset, UnsafeRawBufferPointer(page.bytes))
+        }
+        if failure != nil { try device.resize(toBlocks: size) }
+        #expect(device.logicalBlockCount == size)
+        try expect(device, through: min(size, Self.blocks))
+        try device.checkInvariants()
+        try device.close()
     }
 }

@@ -30,10 +30,9 @@ final class MapChecker {
         // The segments that each leaf points to, once it was read: later passes leave out what cannot concern them.
         var reach = [ClosedRange<UInt32>?](repeating: 0...UInt32.max, count: walk.leafCount)
         let passes = (Int(geometry.segmentCount) + segmentsAtOnce - 1) / segmentsAtOnce
-        // Pages of the map are live blocks of their segments too.
-        var pages: [UInt32: Int] = [:]
-        for pointer in try PageTree.load(kind: .mapPage, leafCount: map.leafCount, top: map.top, context).pages {
-            if let position = geometry.position(pointer.block) { pages[position.segment, default: 0] += 1 }
+        let (tree, pages) = try readTree()
+        for lost in tree.lost {
+            for leaf in lost.leaves { reach[leaf] = nil }
         }
         let total = UInt64(passes) * UInt64(walk.leafCount) + UInt64(geometry.segmentCount)
         var done: UInt64 = 0
@@ -55,6 +54,43 @@ final class MapChecker {
                 progress(done, total)
             }
         }
+    }
+
+    /// Reads the pages above the leaves and says which do not verify.
+    /// - Returns: also how many pages of the map each segment has: they are live blocks of it too.
+    private func readTree() throws(VolumeError) -> (PartialTree, pages: [UInt32: Int]) {
+        var pages: [UInt32: Int] = [:]
+        func count(_ pointer: PagePointer) {
+            if let position = context.geometry.position(pointer.block) { pages[position.segment, default: 0] += 1 }
+        }
+        var page: AlignedBuffer?
+        var reasons: [PhysicalBlock: String] = [:]
+        let tree = try PartialTree(.mapPage, leafCount: map.leafCount, top: map.top) {
+            pointer, association throws(VolumeError) in
+            count(pointer)
+            do throws(VolumeError) {
+                let read = try context.page(pointer, association)
+                page = read
+                return UnsafeRawBufferPointer(read.bytes)
+            } catch {
+                if case .crypto = error { throw error }
+                reasons[pointer.block] = "\(error)"
+                return nil
+            }
+        }
+        withExtendedLifetime(page) {}
+        for leaf in tree.stored { count(leaf.pointer) }
+        for lost in tree.lost {
+            let first = UInt64(lost.leaves.lowerBound) * UInt64(MapEntry.perPage)
+            let end = min(UInt64(lost.leaves.upperBound) * UInt64(MapEntry.perPage), map.logicalBlocks)
+            report(
+                VolumeFinding(
+                    .error, "map-page",
+                    "map page \(lost.index) of level \(lost.level), blocks \(first) to \(end - 1): "
+                        + (reasons[lost.pointer.block] ?? "it verifies and is none"),
+                    block: LogicalBlock(first), physical: lost.pointer.block))
+        }
+        return (tree, pages)
     }
 
     /// Sorts one leaf's entries into the range.

@@ -1,15 +1,24 @@
 /// As much of a tree of pages as can be read: the leaves that exist, and which are unknown because a page above does not
 /// verify.
 ///
-/// **Memory**: 40 bytes for each leaf that exists, and 16 for each page above that is lost. What the tree's size alone
+/// **Memory**: 40 bytes for each leaf that exists, and 80 for each page above that is lost. What the tree's size alone
 /// says takes none: a root may give a map of 2²⁹ leaves and have a single one.
 struct PartialTree {
+    /// An interior page that does not verify.
+    struct LostPage {
+        var level: Int
+        var index: Int
+        var pointer: PagePointer
+        /// The leaves below.
+        var leaves: Range<Int>
+    }
+
     let leafCount: Int
     /// Ascending.
     private(set) var stored: [(leaf: Int, pointer: PagePointer)] = []
     private(set) var unknown = RangeSet<Int>()
-    /// Interior pages that do not verify.
-    private(set) var lostPages: UInt64 = 0
+    /// From the top down.
+    private(set) var lost: [LostPage] = []
 
     /// Nothing is known.
     init(leafCount: Int) {
@@ -40,8 +49,9 @@ struct PartialTree {
                 if let children = page.flatMap({ Self.children($0, end - start) }) {
                     for (child, pointer) in children where pointer.exists { below.append((start + child, pointer)) }
                 } else {
-                    lostPages += 1
-                    unknown.insert(contentsOf: index * span..<min((index + 1) * span, leafCount))
+                    let leaves = index * span..<min((index + 1) * span, leafCount)
+                    lost.append(LostPage(level: level, index: index, pointer: pointer, leaves: leaves))
+                    unknown.insert(contentsOf: leaves)
                 }
             }
             stored = below

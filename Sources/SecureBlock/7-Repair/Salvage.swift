@@ -81,7 +81,7 @@ public struct Salvage {
         ) { progress(.mapping, $0, $1) }
         report.base = chosen.map { $0.isFromSlot ? .rootSlot(base.commit) : .rootCopy(base.commit) } ?? .none
         report.lostTablePages = base.lostTablePages
-        report.lostMapPages = base.map.lostPages
+        report.lostMapPages = UInt64(base.map.lost.count)
         // Without a root there is nothing that a record could be missing after.
         let gaps = end.seen.gaps(
             from: SequenceNumber(base.commit.rawValue + 1), through: end.commit, limit: 1000)

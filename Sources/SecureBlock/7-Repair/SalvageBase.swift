@@ -46,7 +46,7 @@ struct SalvageBase {
         }
         map = try PartialTree(.mapPage, leafCount: leafCount, top: root.mapTop, read: read)
         let table = try PartialTree(.tablePage, leafCount: tablePages, top: root.tableTop, read: read)
-        var lost = table.lostPages
+        var lost = UInt64(table.lost.count)
         for page in 0..<tablePages where !table.unknown.contains(page) {
             let start = page * SegmentEntry.perPage
             let end = min(start + SegmentEntry.perPage, generations.count)
