@@ -147,7 +147,6 @@ import VFS
 
     @Test(arguments: longer, ways) func underALongerOne(_ work: Work, _ way: FailingDevice.Way) throws {
         let errors = try everyFailure(work, way)
-        print("fail-at-N: \(work.testDescription), \(way): \(errors) errors")
         if way.times == .max, way.call == .read { #expect(errors > 0) }
     }
 

@@ -185,7 +185,6 @@ import Testing
             number += 1
         }
         #expect(number > 2 && number < 2000)
-        print("fail-at-N: \(way.testDescription): \(number) calls, \(failures) failures")
         // A write is tried again, and so is space for the next segment.
         #expect(failures > 0 || way.call == .write || way.call == .allocate)
     }

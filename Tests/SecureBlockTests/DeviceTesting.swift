@@ -46,6 +46,28 @@ enum DeviceTesting {
         return try SecureDevice.open(host, credential: keyFile(), anchor: anchor, mode: mode, options: options)
     }
 
+    /// A new device, open. It keeps no recent record in memory: whatever is read comes from the host.
+    static func made(
+        _ host: any BlockHost, blocks: UInt64, segmentBlocks: Int = 16, background: Bool = false
+    ) throws -> SecureDevice {
+        try create(host, blocks: blocks, segmentBlocks: segmentBlocks)
+        return try open(host, background: background)
+    }
+
+    /// As ``made(_:blocks:segmentBlocks:background:)``, with contents: what `value` says of each block, 0 for none;
+    /// committed in ten parts.
+    static func filled(
+        _ host: any BlockHost, blocks: UInt64, segmentBlocks: Int, background: Bool = false,
+        value: (UInt64) -> UInt64
+    ) throws -> SecureDevice {
+        let device = try made(host, blocks: blocks, segmentBlocks: segmentBlocks, background: background)
+        for block in 0..<blocks {
+            if value(block) != 0 { try write(device, block, value(block)) }
+            if (block + 1) % (blocks / 10) == 0 { try device.commit().wait() }
+        }
+        return device
+    }
+
     /// A block filled with a pattern of `value`; 0 is a block of zeros.
     static func fill(_ buffer: UnsafeMutableRawBufferPointer, _ value: UInt64) {
         for index in 0..<buffer.count / 8 {
@@ -101,18 +123,5 @@ enum DeviceTesting {
         let buffer = AlignedBuffer(byteCount: model.count * blockBytes)
         for (index, value) in model.enumerated() { fill(buffer.slice(index * blockBytes, blockBytes), value) }
         return Array(buffer.bytes)
-    }
-}
-
-/// A small generator whose whole state is its seed: SplitMix64 (Steele, Lea, Flood 2014).
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -7,11 +7,7 @@ import Testing
     private static let blocks: UInt64 = 1400
 
     private func device(_ host: any BlockHost) throws -> SecureDevice {
-        try DeviceTesting.create(host, blocks: Self.blocks, segmentBlocks: 256)
-        var options = DeviceOptions()
-        options.maintenance = .inline
-        options.recentRecords = 0
-        return try SecureDevice.open(host, credential: try DeviceTesting.keyFile(), options: options)
+        try DeviceTesting.made(host, blocks: Self.blocks, segmentBlocks: 256)
     }
 
     /// Each word tells which block it is of, and which pass wrote it.

@@ -1,3 +1,4 @@
+import SimHost
 import Testing
 
 @testable import SecureBlock
@@ -7,16 +8,7 @@ import Testing
     private static let blocks: UInt64 = 1000
 
     private func device(_ host: any BlockHost, seed: UInt64) throws -> SecureDevice {
-        try DeviceTesting.create(host, blocks: Self.blocks, segmentBlocks: 128)
-        var options = DeviceOptions()
-        options.recentRecords = 0
-        options.maintenance = .inline
-        let device = try SecureDevice.open(host, credential: try DeviceTesting.keyFile(), options: options)
-        for block in 0..<Self.blocks {
-            try DeviceTesting.write(device, block, seed + block)
-            if block % 100 == 99 { try device.commit().wait() }
-        }
-        return device
+        try DeviceTesting.filled(host, blocks: Self.blocks, segmentBlocks: 128) { seed + $0 }
     }
 
     @Test func aRowOfSmallReadsCostsFewHostReads() throws {
@@ -48,7 +40,7 @@ import Testing
     @Test func windowsOfAnEarlierUseAreNotRead() throws {
         let device = try device(MemoryBlockHost(), seed: 1)
         var model = (0..<Self.blocks).map { 1 + $0 }
-        var generator = SeededGenerator(5)
+        var generator = SimRandom(seed: 5)
         var next: UInt64 = 10_000
         for _ in 0..<60 {
             let start = UInt64.random(in: 0..<Self.blocks - 100, using: &generator)

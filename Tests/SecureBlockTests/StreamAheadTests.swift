@@ -1,3 +1,4 @@
+import SimHost
 import Testing
 
 @testable import SecureBlock
@@ -7,18 +8,10 @@ import Testing
     private static let blocks: UInt64 = 2000
 
     private func device(_ host: any BlockHost) throws -> SecureDevice {
-        try DeviceTesting.create(host, blocks: Self.blocks, segmentBlocks: 128)
-        var options = DeviceOptions()
-        options.recentRecords = 0
-        let device = try SecureDevice.open(host, credential: try DeviceTesting.keyFile(), options: options)
-        for block in 0..<Self.blocks {
-            // A gap reads as zeros.
-            if block / 50 != 7 { try DeviceTesting.write(device, block, 1 + block) }
-            if block % 200 == 199 { try device.commit().wait() }
-        }
-        return device
+        try DeviceTesting.filled(host, blocks: Self.blocks, segmentBlocks: 128, background: true, value: expected)
     }
 
+    /// A gap reads as zeros.
     private func expected(_ block: UInt64) -> UInt64 { block / 50 == 7 ? 0 : 1 + block }
 
     private func check(_ buffer: AlignedBuffer, first: UInt64, _ model: (UInt64) -> UInt64) throws {
@@ -50,7 +43,7 @@ import Testing
     @Test func whatIsOverwrittenAheadIsReadAsItIsNow() throws {
         let device = try device(MemoryBlockHost())
         var model = (0..<Self.blocks).map(expected)
-        var generator = SeededGenerator(9)
+        var generator = SimRandom(seed: 9)
         var next: UInt64 = 10_000
         for _ in 0..<12 {
             for first in stride(from: 0, to: Self.blocks, by: 40) {

@@ -15,11 +15,10 @@ import Testing
     @discardableResult
     private func everyFailure(_ work: VolumeWork, _ way: FailureWay) throws -> [any Error] {
         var errors: [any Error] = []
-        var number = 0, runs = 0
+        var number = 0
         while true {
             let run = VolumeRun(try subject(work, way))
             let (isReached, error) = way.run(from: number, run.host, run.anchor) { try run.perform(work) }
-            runs += 1
             let message = "\(work), \(way), call \(number): \(error.map { "\($0)" } ?? "no error")"
             #expect(error.map { isReached && Self.isTyped($0) } ?? true, "\(message)")
             if let error { errors.append(error) }
@@ -31,7 +30,6 @@ import Testing
             // All of the first calls, then fewer and fewer: what comes later is more of the same.
             number += 1 + number / 40
         }
-        print("fail-at-N: \(work), \(way): \(number) calls, \(runs) runs, \(errors.count) errors")
         return errors
     }
 
@@ -121,14 +119,13 @@ import Testing
         if case .crypto = way.kind {
             #expect(errors.contains { if case VolumeError.crypto = $0 { true } else { false } })
         }
-        print("fail-at-N: creating, \(way): \(number) calls, \(errors.count) errors")
     }
 
     /// A salvage from or to a host that fails: an error, or a new volume each block of which is right or known to be lost.
     @Test(arguments: [FailureWay(kind: .crypto, times: 1)] + hostWays, [true, false])
     func salvaging(_ way: FailureWay, isTarget: Bool) throws {
         let subject = try Self.plain.get()
-        var errors = 0, number = 0, isReached = true
+        var number = 0, isReached = true
         while isReached {
             let source = CrashHost(contents: subject.contents), target = CrashHost()
             let outcome = way.run(from: number, isTarget ? target : source, nil) {
@@ -141,12 +138,9 @@ import Testing
             #expect(outcome.error.map { isReached && $0 is VolumeError } ?? true, "\(message)")
             if outcome.error == nil {
                 try expectSalvaged(target.contents, subject.model, mayLose: isReached, message)
-            } else {
-                errors += 1
             }
             number += 1 + number / 10
         }
-        print("fail-at-N: salvaging \(isTarget ? "to" : "from"), \(way): \(number) calls, \(errors) errors")
     }
 
     private func expectSalvaged(_ contents: SparseBytes, _ model: [UInt64], mayLose: Bool, _ message: String) throws
