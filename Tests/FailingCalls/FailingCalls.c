@@ -7,10 +7,12 @@
 #include <liburing.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -179,3 +181,27 @@ int io_uring_submit(struct io_uring *ring) {
 int io_uring_submit_and_wait(struct io_uring *ring, unsigned count) {
     return fails(CASEMATE_FAILING_RING) ? -plan.error : REAL(io_uring_submit_and_wait)(ring, count);
 }
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define IS_SANITIZED 1
+#endif
+#endif
+
+#ifdef IS_SANITIZED
+int casemate_resources_can_fail(void) { return 0; }
+#else
+int casemate_resources_can_fail(void) { return 1; }
+
+void *mmap(void *place, size_t count, int protection, int flags, int descriptor, off_t offset) {
+    if (fails(CASEMATE_FAILING_MAPPING)) {
+        errno = plan.error;
+        return MAP_FAILED;
+    }
+    return REAL(mmap)(place, count, protection, flags, descriptor, offset);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *context) {
+    return fails(CASEMATE_FAILING_THREAD) ? plan.error : REAL(pthread_create)(thread, attributes, body, context);
+}
+#endif

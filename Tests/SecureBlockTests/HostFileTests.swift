@@ -288,4 +288,40 @@ import Testing
         #expect(throws: HostError.beyondEnd(offset: end)) { try host.read(at: end, into: back.bytes) }
         host.close()
     }
+
+    /// No buffer, no call; and no offset that a file cannot have.
+    @Test func nothingIsTransferredForNothing() throws {
+        let host = try FileBlockHost.create(path: path, FileHostOptions(useRing: false))
+        defer { host.close() }
+        try host.read([HostRead(offset: 1 << 40, buffer: UnsafeMutableRawBufferPointer(start: nil, count: 0))])
+        try host.beginWrite(at: 1 << 40, UnsafeRawBufferPointer(start: nil, count: 0), durable: true).wait()
+        try host.punch(offset: 0, byteCount: 0)
+        #expect(try host.byteCount() == 0)
+        let block = AlignedBuffer(byteCount: blockBytes)
+        for offset in [UInt64.max - 4095, 1 << 63] {
+            #expect(throws: HostError.beyondEnd(offset: offset)) { try host.read(at: offset, into: block.bytes) }
+        }
+    }
+
+    /// A host that is lent passes everything on, and closing it closes nothing.
+    @Test func aLentHostStaysOpen() throws {
+        let owner = try FileBlockHost.create(path: path)
+        defer { owner.close() }
+        let lent = LentHost(owner)
+        #expect(lent.transport == owner.transport)
+        let source = pattern(4 * blockBytes, 3), back = AlignedBuffer(byteCount: 4 * blockBytes)
+        try lent.allocate(offset: 0, byteCount: UInt64(8 * blockBytes))
+        try lent.write(at: 0, UnsafeRawBufferPointer(source.bytes))
+        try lent.punch(offset: 0, byteCount: UInt64(blockBytes))
+        try lent.cut(to: UInt64(4 * blockBytes))
+        try lent.flush()
+        lent.close()
+        #expect(try owner.byteCount() == UInt64(4 * blockBytes) && lent.byteCount() == owner.byteCount())
+        var parts: [Int] = []
+        try lent.read([HostRead(offset: 0, buffer: back.bytes)]) { parts.append($0) }
+        #expect(parts == [0])
+        #expect(back.slice(0, blockBytes).allSatisfy { $0 == 0 })
+        #expect(
+            back.slice(blockBytes, 3 * blockBytes).elementsEqual(source.slice(blockBytes, 3 * blockBytes)))
+    }
 }

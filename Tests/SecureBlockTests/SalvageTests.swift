@@ -87,7 +87,7 @@ import Testing
     @Test(arguments: 20..<29 as Range<UInt64>)
     func randomSegmentsAreSurvived(seed: UInt64) throws {
         let subject = try SalvageSubject(seed: seed, isClosed: seed % 2 == 0)
-        var generator = SeededGenerator(seed)
+        var generator = SimRandom(seed: seed)
         var image = subject.image
         var destroyed: Set<UInt64> = []
         for _ in 0..<Int.random(in: 1...6, using: &generator) {
@@ -174,5 +174,51 @@ import Testing
                 MemoryBlockHost(contents: subject.image), credential: DeviceTesting.keyFile(),
                 to: MemoryBlockHost(contents: subject.image), newCredential: DeviceTesting.keyFile())
         }
+    }
+
+    /// No root anywhere, not even a copy in the log: the size is not known, and everything that a record tells of is there.
+    @Test(arguments: [true, false]) func noRootIsLeft(isClosed: Bool) throws {
+        let subject = try SalvageSubject(seed: 70, isClosed: isClosed)
+        var image = subject.image
+        SalvageSubject.destroy(&image, try subject.blocks(of: .root) + SalvageSubject.roots)
+        let run = try SalvageRun(image, anchor: subject.anchor)
+        #expect(run.report.base == .none && !run.report.isSizeKnown)
+        #expect(run.device.logicalBlockCount >= SalvageSubject.blocks)
+        for block in subject.places.keys.sorted() {
+            let found = try run.block(block, is: subject.model[Int(block)])
+            if found != .value { Issue.record("block \(block) is \(found)") }
+        }
+    }
+
+    /// Ranges that were marked lost, whole pages of the map and parts of them, are lost in the new volume too, and what was
+    /// discarded or written over them since is not; whatever is left to tell it from.
+    @Test(arguments: [0, 1, 2]) func whatWasLostStaysLost(damage: Int) throws {
+        let blocks = 4 * UInt64(MapEntry.perPage)
+        let host = MemoryBlockHost()
+        try DeviceTesting.create(host, blocks: blocks)
+        let device = try DeviceTesting.open(host)
+        for block in stride(from: UInt64(0), to: blocks, by: 100) {
+            try DeviceTesting.write(device, block, block + 1)
+        }
+        try device.commit().wait()
+        try device.checkpointNow()
+        try device.markLost(LogicalBlock(300), count: 1500)
+        try device.discard(LogicalBlock(600), count: 10)
+        try DeviceTesting.write(device, 700, 7)
+        try device.commit().wait()
+        if damage == 0 { try device.checkpointNow() }
+        var image = host.contents
+        try device.close()
+        if damage == 2 {
+            let subject = try ForgedVolume(image)
+            SalvageSubject.destroy(
+                &image, subject.root.mapTop.filter(\.exists).map(\.block.rawValue) + Layout.rootSlots)
+        }
+        let run = try SalvageRun(image)
+        for block in [300, 599, 610, 699, 701, 1024, 1799] as [UInt64] {
+            #expect(try run.block(block, is: 0) == .lost, "block \(block)")
+        }
+        #expect(try run.block(700, is: 7) == .value && run.block(200, is: 201) == .value)
+        #expect(try run.block(605, is: 0) == .value && run.block(1900, is: 1901) == .value)
     }
 }

@@ -1,3 +1,4 @@
+import SimHost
 import Testing
 
 @testable import SecureBlock
@@ -5,7 +6,7 @@ import Testing
 @Suite struct SequenceSetTests {
     @Test func gapsAreTheNumbersNeverSeen() {
         for seed in 1...20 as ClosedRange<UInt64> {
-            var generator = SeededGenerator(seed)
+            var generator = SimRandom(seed: seed)
             var set = SequenceSet()
             var model: Set<UInt64> = []
             for _ in 0..<400 {
@@ -32,5 +33,14 @@ import Testing
         #expect(set.lastMissing(through: SequenceNumber(99 * 4096 + 5)).rawValue == 99 * 4096 + 4)
         let (runs, count) = set.gaps(from: SequenceNumber(1), through: SequenceNumber(1 << 61), limit: 3)
         #expect(runs.count == 3 && count > 1 << 60)
+    }
+
+    /// Of what was forgotten nothing is known: it may be new.
+    @Test func whatWasForgottenMayBeNew() {
+        var set = SequenceSet(pageLimit: 2)
+        let firsts = (0..<5 as Range<UInt64>).map { set.insert(SequenceNumber($0 * 4096 + 1)) }
+        #expect(firsts.allSatisfy { $0 } && set.floor > 4096)
+        let again = [1, 1, 4 * 4096 + 1].map { set.insert(SequenceNumber($0)) }
+        #expect(again == [true, true, false])
     }
 }

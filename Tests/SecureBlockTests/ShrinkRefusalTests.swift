@@ -1,3 +1,4 @@
+import Glibc
 import SimHost
 import Testing
 
@@ -65,5 +66,87 @@ import Testing
         #expect(throws: ResizeError.unreadable(segment: last)) { try device.resize(toBlocks: 200) }
         #expect(throws: ResizeError.unreadable(segment: last)) { try device.prepareResize(toBlocks: 200) }
         #expect(device.logicalBlockCount == 303)
+    }
+
+    /// A read that is under way behind the new end is waited for; it gets what it asked for.
+    @Test func readsBehindTheEndAreWaitedFor() throws {
+        let device = try full(303)
+        try device.discard(LogicalBlock(90), count: 213)
+        try device.commit().wait()
+        let last = device.context.geometry.segmentCount - 1
+        device.monitor.locked { device.table.addReader(last) }
+        let outcome = TestThread.Outcome<Void> { try device.resize(toBlocks: 90) }
+        while !device.monitor.locked({ device.table[volatile: last].keep.contains(.resize) }) { usleep(1000) }
+        // Some rounds of waiting; with fewer it would come out the same.
+        usleep(50_000)
+        device.monitor.locked {
+            device.table.removeReader(last)
+            device.monitor.broadcast()
+        }
+        try outcome.wait()
+        #expect(device.logicalBlockCount == 90)
+        try expectAll(device, 90)
+        try device.close()
+    }
+
+    /// On a host that has no room left, a volume whose free segments were given back to it cannot move what is behind the
+    /// new end. It stays as it is, and becomes smaller once there is room again.
+    @Test(arguments: [true, false], 0..<6) func fullHosts(isPrepared: Bool, allocations: Int) throws {
+        let host = CrashHost()
+        try DeviceTesting.create(host, blocks: 303)
+        let device = try DeviceTesting.open(host, returnsFreeSpace: true)
+        for step in 0..<UInt64(909) { try DeviceTesting.writeWithCommits(device, step * 7 % 303, step / 303 + 1) }
+        try device.discard(LogicalBlock(150), count: 153)
+        try device.commit().wait()
+        for _ in 0..<4 { try device.checkpointNow() }
+        host.fail(.allocate, after: allocations, times: .max, with: .noSpace)
+        do {
+            if isPrepared { try device.prepareResize(toBlocks: 150) }
+            try device.resize(toBlocks: 150)
+        } catch {
+            #expect([.noSpace, .device(.noSpace)].contains(error), "\(error)")
+        }
+        try expectAll(device, 150)
+        host.clearFaults()
+        try device.resize(toBlocks: 150)
+        #expect(device.logicalBlockCount == 150)
+        try expectAll(device, 150)
+        try device.close()
+        #expect(try DeviceTesting.findings(MemoryBlockHost(contents: host.contents)).isEmpty)
+    }
+
+    /// Every segment taken: what is behind the end has nowhere to go, and nothing is lost over it.
+    @Test(arguments: [true, false]) func nowhereToGo(isPrepared: Bool) throws {
+        let device = try full(303)
+        try device.discard(LogicalBlock(150), count: 153)
+        try device.commit().wait()
+        try device.checkpointNow()
+        let end = try #require(
+            Geometry.planned(logicalBlocks: 150, segmentBlocks: 16, sparePerMille: 60)
+        ).segmentCount
+        // As if reads were under way in all that is free before the end.
+        let held = device.monitor.locked { (0..<end).filter { device.table.load($0) == 0 } }
+        device.monitor.locked { for segment in held { device.table.addReader(segment) } }
+        do {
+            if isPrepared {
+                try device.prepareResize(toBlocks: 150)
+                device.abandonResize()
+            } else {
+                try device.resize(toBlocks: 150)
+                Issue.record("it found room")
+            }
+        } catch {
+            #expect([.noSpace, .device(.noSpace)].contains(error), "\(error)")
+        }
+        #expect(device.logicalBlockCount == 303)
+        device.monitor.locked {
+            for segment in held { device.table.removeReader(segment) }
+            device.monitor.broadcast()
+        }
+        try expectAll(device, 150)
+        try device.resize(toBlocks: 150)
+        try expectAll(device, 150)
+        try device.close()
+        #expect(try DeviceTesting.findings(MemoryBlockHost(contents: host.contents)).isEmpty)
     }
 }

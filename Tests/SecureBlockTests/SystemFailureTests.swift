@@ -26,6 +26,7 @@ import Testing
         Way(kinds: CASEMATE_FAILING_FLUSH, error: EINTR, times: 3, isBearable: true),
         Way(kinds: CASEMATE_FAILING_FILE, error: EINTR, times: 1),
         Way(kinds: CASEMATE_FAILING_FILE, error: EOPNOTSUPP, times: .max),
+        Way(kinds: CASEMATE_FAILING_FILE, error: EOPNOTSUPP),
         Way(kinds: CASEMATE_FAILING_RING, error: EINVAL, times: .max, isBearable: true),
         Way(kinds: CASEMATE_FAILING_RING, error: EAGAIN, times: 2, isBearable: true),
         Way(kinds: CASEMATE_FAILING_RING, error: EBUSY, times: 1, isBearable: true),
@@ -56,7 +57,6 @@ import Testing
             unlink(path)
             number += 1
         }
-        print("fail-at-N: \(way.testDescription): \(number) calls, \(errors.count) errors")
         return errors
     }
 
@@ -168,7 +168,58 @@ import Testing
         if way.error == EIO { #expect(errors.count > 8) }
     }
 
-    // MARK: memory
+    // MARK: memory and threads
+
+    private func without<Result>(_ kind: Int, _ body: () throws -> Result) rethrows -> Result {
+        casemate_fail_calls(UInt32(kind), 0, .max, EAGAIN)
+        defer { _ = casemate_end_failing() }
+        return try body()
+    }
+
+    /// Where the system maps no memory in one piece, ordinary memory does.
+    @Test(.enabled(if: casemate_resources_can_fail() != 0)) func buffersWithoutMappings() {
+        let buffers = without(CASEMATE_FAILING_MAPPING) {
+            var shelf = LargeBufferShelf()
+            return [shelf.buffer(byteCount: 1 << 20), shelf.buffer(byteCount: 1 << 20), LargeBufferPool().take()]
+        }
+        #expect(buffers.map(\.bytes.count) == [1 << 20, 1 << 20, LargePages.byteCount])
+        #expect(buffers.allSatisfy { $0.bytes.allSatisfy { $0 == 0 } })
+        for (index, buffer) in buffers.enumerated() { DeviceTesting.fill(buffer.bytes, UInt64(index + 1)) }
+        #expect(!buffers[0].isSame(as: buffers[1]))
+    }
+
+    /// Without a thread to write by a file is refused, and nothing of it stays open.
+    @Test(.enabled(if: casemate_resources_can_fail() != 0)) func filesWithoutThreads() throws {
+        let path = scratch.file("threadless"), options = FileHostOptions(useRing: false)
+        #expect(throws: HostError.failed(call: "pthread_create", errno: EAGAIN, offset: nil)) {
+            try without(CASEMATE_FAILING_THREAD) { _ = try FileBlockHost.create(path: path, options) }
+        }
+        try FileBlockHost.open(path: path, options).close()
+    }
+
+    /// A device that gets no thread for its maintenance does not open; one that gets none to read ahead reads without.
+    @Test(.enabled(if: casemate_resources_can_fail() != 0)) func devicesWithoutThreads() throws {
+        let host = MemoryBlockHost()
+        try DeviceTesting.create(host, blocks: 400)
+        let refused = HostError.failed(call: "pthread_create", errno: EAGAIN, offset: nil)
+        #expect(throws: VolumeError.host(refused)) {
+            try without(CASEMATE_FAILING_THREAD) { _ = try DeviceTesting.open(host, background: true) }
+        }
+        let device = try DeviceTesting.open(host, background: true)
+        for block in 0..<UInt64(400) { try DeviceTesting.write(device, block, block + 1) }
+        try device.commit().wait()
+        let row = AlignedBuffer(byteCount: 40 * blockBytes), expected = AlignedBuffer(byteCount: blockBytes)
+        try without(CASEMATE_FAILING_THREAD) {
+            for first in stride(from: UInt64(0), to: 400, by: 40) {
+                try device.read(LogicalBlock(first), into: row.bytes)
+                for index in 0..<40 {
+                    DeviceTesting.fill(expected.bytes, first + UInt64(index) + 1)
+                    #expect(row.slice(index * blockBytes, blockBytes).elementsEqual(expected.bytes))
+                }
+            }
+        }
+        try device.close()
+    }
 
     @Test func aSecretWithoutMemoryIsRefused() {
         #expect(throws: SealError.memory(errno: ENOMEM)) { try SecretBytes(byteCount: .max - 8191) { _ in } }

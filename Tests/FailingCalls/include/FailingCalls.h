@@ -17,6 +17,10 @@ enum {
     CASEMATE_FAILING_FILE = 8,
     /* io_uring: setting up, probing, submitting. */
     CASEMATE_FAILING_RING = 16,
+    /* mmap. */
+    CASEMATE_FAILING_MAPPING = 32,
+    /* pthread_create. */
+    CASEMATE_FAILING_THREAD = 64,
 };
 
 /* As an error number: the call transfers half of what it was asked to. */
@@ -24,6 +28,9 @@ enum { CASEMATE_SHORT_TRANSFER = -1 };
 
 /* Has calls of these kinds by this thread fail with an error number: `times` calls, once `after` of them have succeeded. */
 void casemate_fail_calls(unsigned kinds, uint64_t after, uint64_t times, int error);
+
+/* Whether mmap and pthread_create can be made to fail: a sanitizer has to see those itself. */
+int casemate_resources_can_fail(void);
 
 /* Ends that; how many calls of the kinds there were, those that failed included. */
 uint64_t casemate_end_failing(void);
