@@ -180,4 +180,30 @@ import Testing
         }
         #expect(try shared.load()?.sequence == SequenceNumber(41))
     }
+
+    /// Records that are sound and of no use: of a later version, or with no number left to count on.
+    @Test func soundRecordsOfNoUse() throws {
+        let first = try DiskAnchor([]).next(value(1))
+        func file(_ change: (inout [UInt8]) -> Void) throws -> [UInt8] {
+            var record = first.bytes
+            change(&record)
+            let body = [UInt8](record[..<(DiskAnchor.recordBytes - Digest.byteCount)])
+            return body + (try Digest.sha256(body))
+        }
+        #expect(try DiskAnchor(file { _ in }).newest?.value == value(1))
+        #expect(throws: AnchorError.damaged("a version newer than 1")) { try DiskAnchor(file { $0[8] = 2 }) }
+        #expect(throws: AnchorError.damaged("neither record is sound")) { try DiskAnchor(file { $0[0] ^= 1 }) }
+        let last = try DiskAnchor(file { record in for byte in 56..<64 { record[byte] = 0xFF } })
+        #expect(throws: AnchorError.damaged("update numbers are used up")) { try last.next(value(2)) }
+    }
+
+    /// An anchor that another process keeps locked is not waited for without end.
+    @Test func aLockThatIsKeptIsSaid() throws {
+        let anchor = try anchor(updates: 1)
+        let descriptor = open(path, O_RDONLY)
+        try #require(flock(descriptor, LOCK_EX) == 0)
+        #expect(throws: AnchorError.unavailable("\(path) is locked by another process")) { try anchor.load() }
+        close(descriptor)
+        #expect(try anchor.load() == value(1))
+    }
 }

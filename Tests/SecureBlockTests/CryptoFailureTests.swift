@@ -135,4 +135,65 @@ import Testing
         let stray = try VolumeKeys(volumeKey: first, volume: volume).sealedOlder(under: first)
         #expect(try !VolumeKeys(volumeKey: second, volume: volume).adopt(version: 1, older: stray))
     }
+
+    /// An anchor's file that cannot be verified now is not damaged, and keeps what it has.
+    @Test func anchorFiles() throws {
+        let scratch = try Scratch()
+        let path = scratch.file("anchor"), volume = try VolumeIdentifier.random()
+        func value(_ sequence: UInt64) -> AnchorValue {
+            AnchorValue(volume: volume, sequence: SequenceNumber(sequence), tag: .zero)
+        }
+        try FileAnchor(path: path).compareAndSwap(expected: nil, new: value(1))
+        for number in 0..<8 as Range<UInt64> {
+            casemate_fail_calls(UInt32(CASEMATE_FAILING_CRYPTO), number, 1, 0)
+            var failure: AnchorError?
+            do {
+                #expect(try FileAnchor(path: path).load() == value(1))
+                try FileAnchor(path: path).compareAndSwap(expected: value(1), new: value(1))
+            } catch { failure = error }
+            let isReached = casemate_end_failing() > number
+            #expect((failure != nil) == isReached)
+            if case .unavailable? = failure {} else { #expect(failure == nil, "\(failure as Any)") }
+            #expect(try FileAnchor(path: path).load() == value(1))
+        }
+    }
+
+    /// What belongs to a volume key that is not held has no key.
+    @Test func keysThatAreNotHeld() throws {
+        let keys = try VolumeKeys(volumeKey: key.get(), volume: VolumeIdentifier.random())
+        let held = Epoch(identifier: Tag(low: 1, high: 1)),
+            other = Epoch(identifier: Tag(low: 2, high: 2), keyVersion: 7)
+        #expect(try keys.epochKey(held, .aes256GCM) != nil && keys.epochKey(other, .aes256GCM) == nil)
+        let table = EpochTable([held, .free, other], keys, .aes256GCM)
+        #expect(try table.key(0) != nil && table.key(1) == nil && table.key(2) == nil && table.key(3) == nil)
+        #expect(table.indices(before: 1) == [0])
+        #expect(table.add(Epoch(identifier: Tag(low: 3, high: 3))) == 1)
+        for number in 3..<Epoch.maximumCount {
+            #expect(table.add(Epoch(identifier: Tag(low: UInt64(number), high: 9))) == UInt32(number))
+        }
+        #expect(table.add(Epoch(identifier: Tag(low: 4, high: 4))) == nil)
+    }
+
+    /// A long write that several threads seal, on one of which the library fails: the device says so and stops, and the
+    /// volume opens as it was.
+    @Test func sealingOnSeveralThreads() throws {
+        let host = MemoryBlockHost()
+        let device = try DeviceTesting.made(host, blocks: 1400, segmentBlocks: 256)
+        let bytes = AlignedBuffer(byteCount: 1000 * blockBytes)
+        DeviceTesting.fill(bytes.bytes, 7)
+        casemate_fail_calls(UInt32(CASEMATE_FAILING_CRYPTO), 0, .max, 0)
+        var failure: DeviceError?
+        do throws(DeviceError) {
+            try device.write(LogicalBlock(0), UnsafeRawBufferPointer(bytes.bytes))
+        } catch { failure = error }
+        let calls = casemate_end_failing()
+        guard case .latched? = failure else {
+            // The other threads may have been quicker with all of it.
+            #expect(failure == nil && calls == 0)
+            return
+        }
+        #expect(throws: DeviceError.self) { try device.commit().wait() }
+        let again = try DeviceTesting.open(MemoryBlockHost(contents: host.contents))
+        #expect(try DeviceTesting.contents(again).allSatisfy { $0 == 0 })
+    }
 }

@@ -32,6 +32,19 @@ struct ForgedVolume {
             Int(Layout.rootSlots[unlocked.slots[0].slot]) * blockBytes, UnsafeRawBufferPointer(sealed.bytes))
     }
 
+    /// Writes changed copies of the superblock, authenticated, and a root that belongs to them.
+    mutating func sealSuperblocks(_ change: (inout Superblock) -> Void) throws {
+        var superblock = unlocked.context.superblock
+        change(&superblock)
+        let key = try #require(try unlocked.context.keys.superblockKey())
+        let stored = try superblock.serialise(key: key)
+        for copy in Layout.superblocks { image.write(Int(copy) * blockBytes, UnsafeRawBufferPointer(stored.bytes)) }
+        let sealed = try root.seal(
+            try unlocked.context.keys.rootKey(root.epoch, superblock.cipherSuite), volume: superblock.volume,
+            superblockDigest: Superblock.digest(UnsafeRawBufferPointer(stored.bytes)))
+        for slot in Layout.rootSlots { image.write(Int(slot) * blockBytes, UnsafeRawBufferPointer(sealed.bytes)) }
+    }
+
     /// Seals a changed copy of a page in its place.
     /// - Returns: the pointer that it has now.
     mutating func sealPage(

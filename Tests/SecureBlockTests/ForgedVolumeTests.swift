@@ -262,4 +262,47 @@ import Testing
         let device = try DeviceTesting.open(MemoryBlockHost(contents: image), mode: .readOnly)
         #expect(try DeviceTesting.holds(device, 0, 101))
     }
+
+    // MARK: superblocks
+
+    /// What a later program marks as no obstacle to reading is one to writing.
+    @Test func laterFeaturesAreReadAndNotWritten() throws {
+        var volume = try volume()
+        try volume.sealSuperblocks { $0.readOnlyCompatible = 1 << 9 }
+        let reader = try DeviceTesting.open(volume.host, mode: .readOnly)
+        #expect(try DeviceTesting.holds(reader, 0, 101))
+        #expect(
+            volume.openingError() == .unknownFeatures(incompatible: 0, readOnlyCompatible: 1 << 9))
+    }
+
+    // MARK: pages of pages
+
+    /// Interior pages of the map that verify and hold no pointers: the check names one, and salvage goes by the records.
+    @Test func pagesOfPagesThatAreNone() throws {
+        let host = MemoryBlockHost()
+        try DeviceTesting.create(host, blocks: 20_000)
+        let device = try DeviceTesting.open(host)
+        for block in stride(from: UInt64(0), to: 20_000, by: 700) {
+            try DeviceTesting.write(device, block, block + 1)
+        }
+        try device.commit().wait()
+        try device.checkpointNow()
+        try device.close()
+        var volume = try ForgedVolume(host.contents)
+        let page = try volume.sealPage(volume.root.mapTop[0], BlockAssociation(.mapPage, level: 1, address: 0)) {
+            $0.storeBytes(of: UInt64.max, toByteOffset: 0, as: UInt64.self)
+        }
+        try volume.sealRoot { $0.mapTop[0] = page }
+        let found = try DeviceTesting.findings(volume.host).filter { $0.kind == "map-page" }
+        #expect(found.count == 1 && found[0].message.contains("it verifies and is none"))
+        let reader = try DeviceTesting.open(volume.host, mode: .readOnly)
+        let buffer = AlignedBuffer(byteCount: blockBytes)
+        #expect(throws: DeviceError.self) { try reader.read(LogicalBlock(700), into: buffer.bytes) }
+        #expect(volume.isRefusedAsCorrupt(rebuildsTable: true))
+        let run = try SalvageRun(volume.image)
+        #expect(run.report.lostMapPages > 0)
+        for block in stride(from: UInt64(0), to: 20_000, by: 700) {
+            #expect(try run.block(block, is: block + 1) == .value, "block \(block)")
+        }
+    }
 }

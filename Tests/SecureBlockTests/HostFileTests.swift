@@ -324,4 +324,14 @@ import Testing
         #expect(
             back.slice(blockBytes, 3 * blockBytes).elementsEqual(source.slice(blockBytes, 3 * blockBytes)))
     }
+
+    /// Whoever closes a file gives its lock back, even if something else still holds the open file: a forked process, say.
+    @Test func aClosedFileIsNotLocked() throws {
+        let file = try HostFile(path: path, creating: true, FileHostOptions())
+        let other = dup(file.descriptor)
+        defer { close(other) }
+        #expect(throws: HostError.inUse) { try HostFile(path: path, creating: false, FileHostOptions()) }
+        file.close()
+        try HostFile(path: path, creating: false, FileHostOptions()).close()
+    }
 }

@@ -89,4 +89,21 @@ import Testing
             [1, 2].withRawBytes { #expect(!Digest.areEqual(left, $0)) }
         }
     }
+
+    @Test func nothingIsLikeNothing() throws {
+        let none = UnsafeRawBufferPointer(start: nil, count: 0)
+        #expect(Digest.areEqual(none, none))
+        #expect(([1] as [UInt8]).withRawBytes { !Digest.areEqual($0, none) })
+        #expect(try Random.bytes(0) == [])
+        try Random.fill(UnsafeMutableRawBufferPointer(start: nil, count: 0))
+    }
+
+    /// Where no slot opens, the reason is told that came nearest to opening one.
+    @Test func reasonsOfSealersAreInOrder() {
+        let reasons: [KeySealerError] = [
+            .malformed(""), .foreign(""), .unavailable(""), .conditionsUnmet(""), .secretNeeded, .lockedOut(""),
+            .wrongSecret,
+        ]
+        #expect(reasons.map(\.weight) == Array(0..<reasons.count))
+    }
 }

@@ -220,4 +220,14 @@ import Testing
         #expect(geometry.position(PhysicalBlock(first + 64)) == nil)
         #expect(geometry.position(PhysicalBlock(first + 63)) == LogPosition(segment: 3, block: 15))
     }
+
+    /// Numbers of different kinds are written and read as what they count.
+    @Test func numbersKeepTheirValue() {
+        for value in [0, 1, 1 << 40, UInt64.max] {
+            #expect(LogicalBlock(rawValue: value) == LogicalBlock(value))
+            #expect(PhysicalBlock(rawValue: value) == PhysicalBlock(value))
+            #expect(SequenceNumber(rawValue: value) == SequenceNumber(value))
+        }
+        #expect(Generation(rawValue: .max) == Generation(.max) && Generation(0) < Generation(rawValue: 1))
+    }
 }

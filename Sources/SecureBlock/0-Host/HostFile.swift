@@ -63,7 +63,11 @@ final class HostFile: Sendable {
 
     /// Gives the descriptor and the lock back. Nothing may be under way.
     func close() {
-        if !isClosed.exchange(true, ordering: .acquiringAndReleasing) { Glibc.close(descriptor) }
+        guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        // Not left to closing: a request of a ring that has just ended, or a process forked meanwhile, may hold the open
+        // file a little longer.
+        flock(descriptor, LOCK_UN)
+        Glibc.close(descriptor)
     }
 
     private static func descriptor(

@@ -78,7 +78,7 @@ struct LogState {
     /// What each root slot holds.
     var roots: [SlotContents]
     /// The number that both slots have at least, durably.
-    var rootFloor: UInt64 { roots.map(\.number).min() ?? 0 }
+    var rootFloor: UInt64 { min(roots[0].number, roots[1].number) }
     /// The newest root's copy in the log.
     var rootCopy: Root.Previous?
     var recoveredFrom: Root.Commit
@@ -124,7 +124,7 @@ struct LogState {
 
     /// The commit of the older root: nothing after it may be lost (I7).
     var olderRootCommit: SequenceNumber {
-        roots.map(\.commit).min() ?? SequenceNumber(0)
+        min(roots[0].commit, roots[1].commit)
     }
 }
 

@@ -97,7 +97,7 @@ extension SecureDevice {
         for segment in 0..<context.geometry.segmentCount {
             // As a reader, so that nobody takes the segment meanwhile.
             let isChosen = monitor.locked { () -> Bool in
-                let horizon = log.roots.map(\.historyHorizon).min() ?? SequenceNumber(0)
+                let horizon = min(log.roots[0].historyHorizon, log.roots[1].historyHorizon)
                 guard latch == nil, !maintenanceStops, table.count(from: .ready, backedOnly: true) > keptBacked,
                     table.isReturnable(segment), table.historyEnd(segment) <= horizon
                 else { return false }

@@ -68,7 +68,7 @@ final class SegmentTable {
     @exclusivity(unchecked) private(set) var volatile: UnsafeMutablePointer<Volatile>
     /// The highest generation of the segments that were cut off in this run: those that come in their place go on from
     /// there, as the epoch, and so the key, is the same (I1).
-    private(set) var cutGeneration = Generation(0)
+    var cutGeneration = Generation(0)
     @exclusivity(unchecked) var reuse = Reuse()
     @exclusivity(unchecked) var victims = Victims()
     @exclusivity(unchecked) var pages: Pages

@@ -22,13 +22,16 @@ struct DiskAnchor {
     let newest: Record?
 
     /// - Parameter bytes: up to ``fileBytes`` from the start of the file.
-    /// - Throws: ``AnchorError/damaged(_:)`` when something is stored and no record is sound.
+    /// - Throws: ``AnchorError/damaged(_:)`` when something is stored and no record is sound,
+    ///   ``AnchorError/unavailable(_:)`` when the crypto library cannot tell.
     init(_ bytes: [UInt8]) throws(AnchorError) {
         var newest: Record?
         var found = "neither record is sound"
         for (index, offset) in Self.recordOffsets.enumerated() where bytes.count >= offset + Self.recordBytes {
+            let stored = Array(bytes[offset..<offset + Self.recordBytes])
+            let sum = try Self.digest(stored)
             do throws(ParseError) {
-                let record = try Self.parse(Array(bytes[offset..<offset + Self.recordBytes]), index)
+                let record = try Self.parse(stored, sum, index)
                 if record.update > newest?.update ?? 0 { newest = record }
             } catch {
                 if case .unexpected("version", _) = error { found = "a version newer than \(AnchorValue.version)" }
@@ -60,13 +63,7 @@ struct DiskAnchor {
         return bytes
     }
 
-    private static func parse(_ bytes: [UInt8], _ index: Int) throws(ParseError) -> Record {
-        let expected: [UInt8]
-        do throws(AnchorError) {
-            expected = try digest(bytes)
-        } catch {
-            throw .unexpected(field: "checksum", position: 480)
-        }
+    private static func parse(_ bytes: [UInt8], _ expected: [UInt8], _ index: Int) throws(ParseError) -> Record {
         guard
             bytes[(recordBytes - Digest.byteCount)...].elementsEqual(expected)
                 || Sabotage.isOn(.anchorChecksumUnchecked)

@@ -255,7 +255,7 @@ extension SecureDevice {
 
     private func makeRoot(_ work: Checkpoint) -> Root {
         var root = Root(
-            number: (log.roots.map(\.number).max() ?? 0) + (Sabotage.isOn(.sameRootNumber) ? 0 : 1),
+            number: max(log.roots[0].number, log.roots[1].number) + (Sabotage.isOn(.sameRootNumber) ? 0 : 1),
             epoch: log.epoch.identifier,
             epochIndex: log.epochIndex,
             commit: work.commit, timeMilliseconds: work.timeMilliseconds, anchored: log.anchored,

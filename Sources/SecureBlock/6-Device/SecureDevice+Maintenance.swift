@@ -190,7 +190,7 @@ extension SecureDevice {
         // Where nothing waits for the client's commit, one more commit is the same state, and a checkpoint can be of it.
         let isNew =
             log.checkpointWanted
-            || log.acknowledged.sequence > (log.roots.map(\.commit).max() ?? SequenceNumber(0))
+            || log.acknowledged.sequence > max(log.roots[0].commit, log.roots[1].commit)
         guard isNew, !log.hasUncommitted || Sabotage.isOn(.closeCommits) else {
             defer { monitor.unlock() }
             return try confirmAcknowledged()

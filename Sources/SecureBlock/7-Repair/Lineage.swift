@@ -55,15 +55,17 @@ struct Lineage {
             evidence.found[anchor.tag].flatMap { $0.sequence == anchor.sequence ? $0 : nil }
         }
         func rank(_ line: Links.Line) -> (Int, Int, UInt64, UInt64, UInt64, UInt64) {
-            let facts = evidence.epochs[line.members[line.members.count - 1].epoch]
+            // A line ends with an epoch that was found.
+            guard let facts = evidence.epochs[line.members[line.members.count - 1].epoch] else {
+                return (0, 0, 0, 0, 0, 0)
+            }
             let hasAnchor = anchorPlace.map { place in
                 line.members.contains { $0.epoch == place.epoch && place.sequence <= $0.bound }
             }
             let hasSlot = evidence.slotEpoch.map { slot in line.members.contains { $0.epoch == slot } }
-            let tag = facts?.identifier ?? .zero
             return (
-                hasAnchor == true ? 1 : 0, hasSlot == true ? 1 : 0, facts?.lastMilliseconds ?? 0,
-                facts?.last.rawValue ?? 0, tag.high, tag.low
+                hasAnchor == true ? 1 : 0, hasSlot == true ? 1 : 0, facts.lastMilliseconds, facts.last.rawValue,
+                facts.identifier.high, facts.identifier.low
             )
         }
         guard let best = lines.max(by: { rank($0) < rank($1) }) else { return nil }
@@ -81,9 +83,6 @@ struct Lineage {
         guard let member = byEpoch[epoch] else { return false }
         return sequence <= member.bound
     }
-
-    /// The newest epoch.
-    var head: Tag { members[members.count - 1].epoch }
 }
 
 /// How epochs follow one another, from all evidence.

@@ -105,8 +105,9 @@ struct TableRebuild {
     private func use(at place: PhysicalBlock) throws(VolumeError) -> (
         generation: Generation, epochIndex: UInt32, stream: StreamID
     )? {
+        // What the host refuses today it may give tomorrow: its blocks are not to be marked lost for that.
         do throws(HostError) { try context.host.read(at: context.offset(place), into: stored.bytes) } catch {
-            return nil
+            throw .host(error)
         }
         let bytes = UnsafeRawBufferPointer(stored.bytes)
         do throws(SealError) {

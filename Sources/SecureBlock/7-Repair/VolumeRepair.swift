@@ -125,7 +125,7 @@ public struct VolumeRepair {
             // Only what is committed has left its segment.
             if device.releaseDamagedSegments() { try device.checkpointNow() }
         } catch {
-            do throws(DeviceError) { try device.close() } catch { throw error }
+            try device.close()
             throw error
         }
         try device.close()
