@@ -59,9 +59,14 @@ import Testing
         // A sandbox may refuse io_uring or the file system direct transfers; never does something else stand there.
         #expect(
             [
+                "io_uring, O_DIRECT, small reads cached", "pread/pwrite, O_DIRECT, small reads cached",
                 "io_uring, O_DIRECT", "io_uring, page cache", "pread/pwrite, O_DIRECT", "pread/pwrite, page cache",
             ].contains(usual.transport))
+        #expect(usual.cachesReads == usual.transport.hasSuffix(", small reads cached"))
         usual.close()
+        let direct = try FileBlockHost.open(path: path, FileHostOptions(cachesReads: false))
+        #expect(!direct.cachesReads)
+        direct.close()
     }
 
     /// tmpfs: direct transfers were refused there until Linux 6.6 and work since; both must end well.

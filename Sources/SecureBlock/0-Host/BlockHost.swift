@@ -21,6 +21,13 @@ public protocol BlockHost: AnyObject, Sendable {
     /// while the others are on their way. When this throws, some may have been told.
     func read(_ batch: [HostRead], each isFull: (Int) -> Void) throws(HostError)
 
+    /// Whether ``readCached(_:each:)`` is anything else than ``read(_:each:)``.
+    var cachesReads: Bool { get }
+
+    /// As ``read(_:each:)``, but from a cache of the host's where it has one. What comes may be older than what was written, if
+    /// the host's cache does not follow writes that go past it: whoever finds it wrong reads again without the cache.
+    func readCached(_ batch: [HostRead], each isFull: (Int) -> Void) throws(HostError)
+
     /// Starts one contiguous write. `bytes` must stay unchanged and alive until the ticket's `wait()` returned.
     /// - Parameter durable: the write itself is durable when it completes (`RWF_DSYNC`); says nothing about others. It may
     ///   be put off until somebody waits for it.
@@ -56,6 +63,12 @@ public struct HostRead {
 
 extension BlockHost {
     public func cut(to byteCount: UInt64) throws(HostError) {}
+
+    public var cachesReads: Bool { false }
+
+    public func readCached(_ batch: [HostRead], each isFull: (Int) -> Void) throws(HostError) {
+        try read(batch, each: isFull)
+    }
 
     /// Fills `buffer` from `offset`.
     public func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(HostError) {

@@ -18,6 +18,7 @@ public final class FileBlockHost: BlockHost {
     private let file: HostFile
     private let writer: (any WriteEngine)?
     private let readers: RingReaderPool?
+    private let scattered: ScatteredReads?
     private let calls = HostCalls()
     let tempo = CommitTempo()
 
@@ -41,6 +42,7 @@ public final class FileBlockHost: BlockHost {
         self.file = file
         isReadOnly = file.isReadOnly
         isDevice = file.isDevice
+        scattered = file.cachesReads ? ScatteredReads() : nil
         readers = options.useRing ? RingReaderPool() : nil
         let ringWriter = options.useRing && !file.isReadOnly ? RingWriter(file) : nil
         if let ringWriter {
@@ -53,7 +55,9 @@ public final class FileBlockHost: BlockHost {
             throw .failed(call: "pthread_create", errno: EAGAIN, offset: nil)
         }
         let ways = file.isReadOnly ? readers != nil : ringWriter != nil
-        transport = (ways ? "io_uring" : "pread/pwrite") + (file.isDirect ? ", O_DIRECT" : ", page cache")
+        transport =
+            (ways ? "io_uring" : "pread/pwrite") + (file.isDirect ? ", O_DIRECT" : ", page cache")
+            + (file.cachesReads ? ", small reads cached" : "")
     }
 
     deinit {
@@ -71,14 +75,32 @@ public final class FileBlockHost: BlockHost {
     }
 
     public func read(_ batch: [HostRead], each isFull: (Int) -> Void) throws(HostError) {
+        try read(batch, cached: false, each: isFull)
+    }
+
+    public var cachesReads: Bool { file.cachesReads }
+
+    /// Where many come to the same place one by one, all of it is brought into the page cache.
+    public func readCached(_ batch: [HostRead], each isFull: (Int) -> Void) throws(HostError) {
+        try read(batch, cached: true, each: isFull)
+    }
+
+    private func read(_ batch: [HostRead], cached: Bool, each isFull: (Int) -> Void) throws(HostError) {
         try calls.enter()
         defer { calls.leave() }
         for read in batch { _ = try file.checkedEnd(read.offset, UInt64(read.buffer.count)) }
+        if cached, let scattered {
+            for read in batch {
+                if let place = scattered.note(read.offset) {
+                    file.bringIntoCache(place, ScatteredReads.regionBytes)
+                }
+            }
+        }
         if batch.count > 1, let readers {
-            try readers.read(batch, file, each: isFull)
+            try readers.read(batch, file, cached: cached, each: isFull)
         } else {
             for (index, read) in batch.enumerated() {
-                try file.read(read.offset, into: read.buffer)
+                try file.read(read.offset, into: read.buffer, cached: cached)
                 isFull(index)
             }
         }

@@ -13,8 +13,12 @@ extension HostFile {
     }
 
     /// Fills `buffer`, however many calls that takes.
-    func read(_ offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(HostError) {
+    /// - Parameter cached: through the page cache, where there is a way.
+    func read(
+        _ offset: UInt64, into buffer: UnsafeMutableRawBufferPointer, cached: Bool = false
+    ) throws(HostError) {
         guard let base = buffer.baseAddress else { return }
+        let descriptor = readDescriptor(cached: cached)
         var done = 0
         var patience = Patience()
         while done < buffer.count {

@@ -11,6 +11,8 @@ final class HostFile: Sendable {
     let isDevice: Bool
     let isDirect: Bool
     let isReadOnly: Bool
+    /// The same file without `O_DIRECT`, for reads; `nil` where that is not wanted, or `descriptor` goes that way too.
+    private let cachedDescriptor: Int32?
     /// The size of a block device; `nil` for a file, whose size may change.
     let deviceBytes: UInt64?
     private let isClosed = Atomic<Bool>(false)
@@ -51,6 +53,7 @@ final class HostFile: Sendable {
             }
             // Last: once all properties are set, `deinit` closes the file too.
             isDirect = options.direct && Self.acceptsDirect(descriptor)
+            cachedDescriptor = isDirect && options.cachesReads ? Self.second(of: descriptor) : nil
         } catch {
             Glibc.close(descriptor)
             throw error
@@ -64,10 +67,33 @@ final class HostFile: Sendable {
     /// Gives the descriptor and the lock back. Nothing may be under way.
     func close() {
         guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        if let cachedDescriptor { Glibc.close(cachedDescriptor) }
         // Not left to closing: a request of a ring that has just ended, or a process forked meanwhile, may hold the open
         // file a little longer.
         flock(descriptor, LOCK_UN)
         Glibc.close(descriptor)
+    }
+
+    /// Whether there is a way through the page cache beside the one past it.
+    var cachesReads: Bool { cachedDescriptor != nil }
+
+    /// What to read from.
+    /// - Parameter cached: through the page cache, where there is a way.
+    func readDescriptor(cached: Bool) -> Int32 { cached ? cachedDescriptor ?? descriptor : descriptor }
+
+    /// Has the kernel bring a range into the page cache, in its own time.
+    func bringIntoCache(_ offset: UInt64, _ byteCount: UInt64) {
+        guard let cachedDescriptor, let start = off_t(exactly: offset), let count = off_t(exactly: byteCount) else {
+            return
+        }
+        // A hint: where it is refused, reads bring what they want.
+        _ = posix_fadvise(cachedDescriptor, start, count, POSIX_FADV_WILLNEED)
+    }
+
+    /// Opens the same file a second time, for reading; `nil` where that cannot be, as without `/proc`.
+    private static func second(of descriptor: Int32) -> Int32? {
+        let second = casemate_reopen(descriptor, O_RDONLY)
+        return second >= 0 ? second : nil
     }
 
     private static func descriptor(

@@ -12,6 +12,11 @@ package class LentHost: BlockHost, @unchecked Sendable {
     package func read(_ batch: [HostRead], each isFull: (Int) -> Void) throws(HostError) {
         try host.read(batch, each: isFull)
     }
+    /// None: what stands on this one's reads is to hear of each.
+    package var cachesReads: Bool { false }
+    package func readCached(_ batch: [HostRead], each isFull: (Int) -> Void) throws(HostError) {
+        try read(batch, each: isFull)
+    }
     package func beginWrite(at offset: UInt64, _ bytes: UnsafeRawBufferPointer, durable: Bool) -> HostWrite {
         host.beginWrite(at: offset, bytes, durable: durable)
     }

@@ -16,9 +16,14 @@ final class RingReader: Sendable {
     }
 
     /// Fills every buffer. Returns or throws only when the kernel is done with all of them.
-    /// - Parameter isFull: called with the index of each buffer once it is, while others may be on their way.
+    /// - Parameters:
+    ///   - cached: through the page cache, where there is a way.
+    ///   - isFull: called with the index of each buffer once it is, while others may be on their way.
     /// - Returns: whether the ring can be used again.
-    func read(_ batch: [HostRead], _ file: HostFile, each isFull: (Int) -> Void) throws(HostError) -> Bool {
+    func read(
+        _ batch: [HostRead], _ file: HostFile, cached: Bool, each isFull: (Int) -> Void
+    ) throws(HostError) -> Bool {
+        let descriptor = file.readDescriptor(cached: cached)
         var started = 0, underWay = 0
         var failure: HostError?
         var full = [Bool](repeating: false, count: batch.count)
@@ -28,7 +33,7 @@ final class RingReader: Sendable {
                 // SAFETY: the caller lends the buffer until this call returns.
                 let prepared = ring.prepare(UInt64(started)) { entry in
                     io_uring_prep_read(
-                        entry, file.descriptor, read.buffer.baseAddress, UInt32(clamping: read.buffer.count),
+                        entry, descriptor, read.buffer.baseAddress, UInt32(clamping: read.buffer.count),
                         read.offset)
                 }
                 guard prepared != nil else { break }
@@ -94,13 +99,15 @@ final class RingReaderPool: Sendable {
         idle = Monitor([first])
     }
 
-    func read(_ batch: [HostRead], _ file: HostFile, each isFull: (Int) -> Void) throws(HostError) {
+    func read(
+        _ batch: [HostRead], _ file: HostFile, cached: Bool, each isFull: (Int) -> Void
+    ) throws(HostError) {
         guard let reader = idle.withLock({ $0.popLast() }) ?? RingReader() else {
             return try RingReader.read(batch, file, each: isFull)
         }
         let isUsable: Bool
         do throws(HostError) {
-            isUsable = try reader.read(batch, file, each: isFull)
+            isUsable = try reader.read(batch, file, cached: cached, each: isFull)
         } catch {
             idle.withLock { $0.append(reader) }
             throw error

@@ -12,7 +12,14 @@ extension SecureDevice {
         defer { if let staging { readBuffers.give(staging) } }
         var fetch = Fetch(self, first, buffer, staging, ahead)
         for run in runs { fetch.add(run) }
-        try fetch.run()
+        guard fetch.mayUseCache, context.host.cachesReads else { return try fetch.run(cached: false) }
+        do throws(DeviceError) { try fetch.run(cached: true) } catch {
+            // Only the host itself says whether this is damage, or a cache that did not follow a write.
+            guard case .unreadable = error else { throw error }
+            fetch = Fetch(self, first, buffer, nil, nil)
+            for run in runs { fetch.add(run) }
+            try fetch.run(cached: false)
+        }
     }
 }
 
@@ -123,15 +130,23 @@ struct Fetch {
         return staging.slice(stagedBytes, count * blockBytes)
     }
 
+    /// Large reads stream past the host's cache.
+    var mayUseCache: Bool { runs.reduce(0) { $0 + $1.count } <= ReadAhead.smallBlocks }
+
+    /// - Parameter cached: from the host's cache, where it has one.
     /// - Throws: the failure of the first block, in the order of the range, that has one.
-    mutating func run() throws(DeviceError) {
-        if runs.reduce(0, { $0 + $1.count }) <= ReadAhead.smallBlocks {
+    mutating func run(cached: Bool) throws(DeviceError) {
+        if mayUseCache {
             takeReadAhead()
             if readAhead() { takeReadAhead() }
         }
         if !batch.isEmpty {
             do throws(HostError) {
-                try device.context.host.read(batch) { arrived($0) }
+                if cached {
+                    try device.context.host.readCached(batch) { arrived($0) }
+                } else {
+                    try device.context.host.read(batch) { arrived($0) }
+                }
             } catch {
                 note(logical(runs[0], 0), .unreadable(logical(runs[0], 0), .host(error)))
             }

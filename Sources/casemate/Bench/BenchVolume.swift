@@ -16,7 +16,7 @@ final class BenchVolume {
         }
         anchor = anchorPath.map { FileAnchor(path: $0) }
         do {
-            let host = try FileBlockHost.create(path: path)
+            let host = try FileBlockHost.create(path: path, FileHostOptions(cachesReads: false))
             try SecureDevice.create(
                 on: host, VolumeOptions(logicalBytes: logicalBytes), credential: credential, anchor: anchor)
             target = VolumeTarget(
@@ -46,7 +46,7 @@ final class BenchVolume {
     func reopen() throws(CommandFailure) {
         try close()
         do {
-            let host = try FileBlockHost.open(path: target.path)
+            let host = try FileBlockHost.open(path: target.path, FileHostOptions(cachesReads: false))
             target = VolumeTarget(
                 device: try SecureDevice.open(host, credential: credential, anchor: anchor), path: target.path)
         } catch let error as VolumeError {
