@@ -1,3 +1,4 @@
+import SimHost
 import Testing
 
 @testable import SecureBlock
@@ -106,7 +107,7 @@ import Testing
         try DeviceTesting.create(host)
         let device = try DeviceTesting.open(host, background: true)
         var model = [UInt64](repeating: 0, count: 256)
-        var random = SeededGenerator(3)
+        var random = SimRandom(seed: 3)
         for step in 1...4000 as ClosedRange<UInt64> {
             let block = UInt64.random(in: 0..<256, using: &random)
             try DeviceTesting.writeWithCommits(device, block, step)

@@ -77,6 +77,8 @@ extension SecureDevice {
         if allowance == .data { log.checkpointsAtDataSegment = log.counters.checkpoints }
         log.historyHorizon = max(log.historyHorizon, end)
         if entry.state == .neverUsed { entry.generation = table.cutGeneration }
+        // No number is given twice: where they are used up there is no more room.
+        guard entry.generation.rawValue < UInt32.max else { throw .noSpace }
         entry.state = .used
         entry.stream = id
         entry.generation = Generation(entry.generation.rawValue + (Sabotage.isOn(.keepGeneration) ? 0 : 1))
