@@ -91,6 +91,23 @@ import Testing
         try device.close()
     }
 
+    /// A check asks what is stored, not what a cache still has.
+    @Test func aCheckReadsPastTheCache() throws {
+        let memory = MemoryBlockHost()
+        let (host, device) = try volume(memory)
+        let name = try #require(SnapshotName("check"))
+        _ = try device.createSnapshot(name)
+        let view = try device.openSnapshot(name, pastCache: true)
+        for block in (0..<Self.blocks).reversed() { #expect(try DeviceTesting.holds(view, block, 1 + block)) }
+        #expect(host.cachedReads == 0)
+        try view.close()
+        let usual = try device.openSnapshot(name)
+        #expect(try DeviceTesting.holds(usual, 20, 21))
+        #expect(host.cachedReads == 1)
+        try usual.close()
+        try device.close()
+    }
+
     @Test func largeReadsGoPastTheCache() throws {
         let (host, device) = try volume(MemoryBlockHost())
         host.answer = .zeros

@@ -56,6 +56,8 @@ public struct DeviceOptions: Sendable {
     /// by maintenance, after checkpoints. The host then sees how much of the volume is in use, and history reaches back
     /// no further than its policy asks for.
     public var returnsFreeSpace = false
+    /// Read everything past the host's cache: for whoever wants to know what is stored.
+    package var readsPastCache = false
     /// Records that stay readable from memory when the host has them, at least; 0: what the host has is read from it. Whoever
     /// appends and syncs, a part of a block at a time, reads back what was just written.
     package var recentRecords = 4

@@ -12,7 +12,9 @@ extension SecureDevice {
         defer { if let staging { readBuffers.give(staging) } }
         var fetch = Fetch(self, first, buffer, staging, ahead)
         for run in runs { fetch.add(run) }
-        guard fetch.mayUseCache, context.host.cachesReads else { return try fetch.run(cached: false) }
+        guard fetch.mayUseCache, !options.readsPastCache, context.host.cachesReads else {
+            return try fetch.run(cached: false)
+        }
         do throws(DeviceError) { try fetch.run(cached: true) } catch {
             // Only the host itself says whether this is damage, or a cache that did not follow a write.
             guard case .unreadable = error else { throw error }

@@ -1,7 +1,8 @@
 extension SecureDevice {
     /// Opens a snapshot beside this device, on the same host, for reading; ``deleteSnapshot(_:)`` refuses meanwhile. Close
     /// it before this device.
-    public func openSnapshot(_ name: SnapshotName) throws(VolumeError) -> SecureDevice {
+    /// - Parameter pastCache: reads go past the host's cache, to say what is stored: for a check.
+    public func openSnapshot(_ name: SnapshotName, pastCache: Bool = false) throws(VolumeError) -> SecureDevice {
         let entry = try monitor.locked { () throws(VolumeError) in
             guard !isClosed else { throw .device(.closed) }
             guard let entry = log.retention.snapshots.first(where: { $0.name == name }) else {
@@ -18,6 +19,8 @@ extension SecureDevice {
         }
         do throws(VolumeError) {
             let root = try Self.snapshotRoot(entry, context)
+            var options = options
+            options.readsPastCache = options.readsPastCache || pastCache
             let device = try Self.openCommit(root, [], context, mode: .snapshot(name), options, facts, [])
             device.onClose = letGo
             return device

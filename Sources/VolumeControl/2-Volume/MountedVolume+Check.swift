@@ -56,7 +56,7 @@ extension MountedVolume {
         at name: SnapshotName, _ body: (SecureDevice) throws(CommandFailure) -> Report
     ) throws(CommandFailure) -> Report {
         let view: SecureDevice
-        do throws(VolumeError) { view = try device.openSnapshot(name) } catch {
+        do throws(VolumeError) { view = try device.openSnapshot(name, pastCache: true) } catch {
             throw CommandFailure(error, volume: path)
         }
         let outcome: Result<Report, CommandFailure>
