@@ -12,7 +12,7 @@ extension SecureDevice {
         defer { if let staging { readBuffers.give(staging) } }
         var fetch = Fetch(self, first, buffer, staging, ahead)
         for run in runs { fetch.add(run) }
-        guard fetch.mayUseCache, !options.readsPastCache, context.host.cachesReads else {
+        guard fetch.isSmall, !options.readsPastCache, context.host.cachesReads else {
             return try fetch.run(cached: false)
         }
         do throws(DeviceError) { try fetch.run(cached: true) } catch {
@@ -132,13 +132,13 @@ struct Fetch {
         return staging.slice(stagedBytes, count * blockBytes)
     }
 
-    /// Large reads stream past the host's cache.
-    var mayUseCache: Bool { runs.reduce(0) { $0 + $1.count } <= ReadAhead.smallBlocks }
+    /// Whether reading ahead and the host's cache are for it: large reads fill the host's queue by themselves.
+    var isSmall: Bool { runs.reduce(0) { $0 + $1.count } <= ReadAhead.smallBlocks }
 
     /// - Parameter cached: from the host's cache, where it has one.
     /// - Throws: the failure of the first block, in the order of the range, that has one.
     mutating func run(cached: Bool) throws(DeviceError) {
-        if mayUseCache {
+        if isSmall {
             takeReadAhead()
             if readAhead() { takeReadAhead() }
         }
