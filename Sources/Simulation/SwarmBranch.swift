@@ -29,10 +29,19 @@ struct SwarmBranch: Sendable {
         return untold
     }
 
+    /// What the commit of this number may hold, by a list or a look at the past; nil if it was never told.
+    ///
+    /// An opening that was cut off may have given a number again that was ordered and then lost, for untold contents.
+    func past(at sequence: UInt64) -> [Contents]? {
+        guard let contents = commits[sequence] else { return nil }
+        return sequence <= acknowledged ? [contents] : [contents] + untold
+    }
+
     /// A branch that goes on from a commit.
     func continued(_ contents: Contents, openedAt sequence: UInt64, committedAs next: UInt64) -> SwarmBranch {
         var branch = SwarmBranch()
-        branch.commits = commits.filter { $0.key < sequence }
+        // What was not acknowledged may be another's by now, if any opening was cut off.
+        branch.commits = commits.filter { $0.key < sequence && ($0.key <= acknowledged || untold.isEmpty) }
         branch.commits[sequence] = contents
         branch.commits[next] = contents
         branch.acknowledged = next

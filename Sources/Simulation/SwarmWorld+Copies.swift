@@ -21,7 +21,7 @@ extension SwarmWorld {
             note("look: commit \(from)")
             if blocks.contains(.wrong) { violate(.rightBytesOrError, "a copy holds what nobody wrote") }
             if !mayBeWrong {
-                let allowed = commitsBack == 0 ? branch.allowed(at: from) : branch.commits[from].map { [$0] } ?? []
+                let allowed = commitsBack == 0 ? branch.allowed(at: from) : branch.past(at: from) ?? []
                 if !allowed.contains(where: { Self.agree(blocks, $0) }) || blocks.contains(.unreadable) {
                     violate(.oneCommit, "a copy at commit \(from): \(Self.difference(blocks, allowed.first))")
                 }

@@ -156,10 +156,10 @@ extension SwarmWorld {
                 MemoryBlockHost(contents: store), credential: try Self.credential.get(), anchor: anchorCopy(),
                 mode: .readOnlyAt(commit), options: deviceOptions)
             let (blocks, _) = opened.swarmContents()
-            let known = mayBeWrong ? nil : branch.commits[commit.rawValue]
-            let candidates = known.map { [$0] } ?? everCommitted.values.flatMap(\.self) + branch.untold
+            let known = mayBeWrong ? nil : branch.past(at: commit.rawValue)
+            let candidates = known ?? everCommitted.values.flatMap(\.self) + branch.untold
             if !candidates.contains(where: { Self.agree(blocks, $0) }) {
-                violate(.oneCommit, "listed commit \(commit): \(Self.difference(blocks, known))")
+                violate(.oneCommit, "listed commit \(commit): \(Self.difference(blocks, known?.first))")
             }
             if blocks.contains(.unreadable), !mayBeWrong {
                 violate(.oneCommit, "listed commit \(commit) cannot be read whole")

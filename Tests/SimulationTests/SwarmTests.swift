@@ -21,6 +21,12 @@ import Testing
         if Self.totals.seeds == 20 * Int(Self.chunk) { print("swarm: \(Self.totals.text)") }
     }
 
+    /// Seeds beyond those that were once refuted: each is repeated, whoever was wrong, the device or the oracle.
+    @Test(arguments: [11933, 30063, 37273] as [UInt64])
+    func seedsOnRecordHold(seed: UInt64) throws {
+        #expect(try Swarm.run(SwarmPlan(seed: seed)).violations.isEmpty, "repeat with: sim --seed \(seed) --trace")
+    }
+
     /// Every kind of fault, every move and every change comes to pass within so many seeds; else the swarm shows nothing of it.
     @Test func nothingIsLeftOut() throws {
         var faults: Set<DiskFault> = [], moves: Set<AdversaryMove> = [], changes: Set<SwarmChange> = []
