@@ -142,6 +142,13 @@ public final class SimBlockDevice: BlockDevice {
         if let failure { throw failure }
     }
 
+    public func write(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer, accepted: () -> Void)
+        throws(DeviceError)
+    {
+        try write(first, bytes)
+        accepted()
+    }
+
     public func discard(_ first: LogicalBlock, count: UInt64) throws(DeviceError) {
         try check(first, count)
         let failure = state.withLock { state -> DeviceError? in

@@ -22,8 +22,11 @@ extension SwarmWorld {
         }
         for attempt in 0..<4 {
             let before = provocations, callsBefore = host.callCount
+            var isAccepted = false
             do throws(DeviceError) {
-                try device.write(LogicalBlock(UInt64(block)), UnsafeRawBufferPointer(buffer.bytes))
+                try device.write(LogicalBlock(UInt64(block)), UnsafeRawBufferPointer(buffer.bytes)) {
+                    isAccepted = true
+                }
                 for (index, value) in values.enumerated() { model[block + index] = value }
                 if host.callCount - callsBefore > callLimit {
                     violate(.rightBytesOrError, "a write took too many calls")
@@ -35,6 +38,7 @@ extension SwarmWorld {
                     failed(error, "write", before)
                     return
                 }
+                if isAccepted { violate(.rightBytesOrError, "a write was accepted, and refused: \(error)") }
                 guard learn(block, values), commit(waits: true) else { return }
                 if attempt == 3, !mayBeWrong, host.failuresTold == 0, !snapshots.mayTakeSpace {
                     violate(.progress, "no space for a write after \(attempt) commits: \(error)")

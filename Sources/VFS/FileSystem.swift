@@ -55,6 +55,14 @@ public protocol FileSystem: AnyObject, Sendable {
         _ node: NodeID, _ handle: Handle, at position: WritePosition, _ bytes: UnsafeRawBufferPointer,
         _ flags: WriteFlags
     ) throws(VFSError) -> Written
+    /// As ``write(_:_:at:_:_:)``, and says when the write is as good as done, so that whoever asked for it need not wait.
+    /// - Parameter accepted: called once at most, on this thread, when all of `bytes` can fail to be written no more but with
+    ///   the whole filesystem, whose writing then ends. Every later call finds them written. `bytes` stay in use until the
+    ///   return. A filesystem that can't tell early does not call it.
+    func write(
+        _ node: NodeID, _ handle: Handle, at position: WritePosition, _ bytes: UnsafeRawBufferPointer,
+        _ flags: WriteFlags, accepted: (Written) -> Void
+    ) throws(VFSError) -> Written
     func allocate(_ node: NodeID, _ handle: Handle, _ range: Range<UInt64>, _ mode: AllocationMode) throws(VFSError)
     /// Lets `target` have the bytes of `source` in `range` at `offset` without copying them: as `FICLONERANGE`, the two
     /// share them until one is written. Both are regular files; offsets are of whole blocks, and the range may end with
@@ -89,6 +97,13 @@ public protocol FileSystem: AnyObject, Sendable {
 }
 
 extension FileSystem {
+    public func write(
+        _ node: NodeID, _ handle: Handle, at position: WritePosition, _ bytes: UnsafeRawBufferPointer,
+        _ flags: WriteFlags, accepted: (Written) -> Void
+    ) throws(VFSError) -> Written {
+        try write(node, handle, at: position, bytes, flags)
+    }
+
     public func allocate(_ node: NodeID, _ handle: Handle, _ range: Range<UInt64>, _ mode: AllocationMode)
         throws(VFSError)
     { throw VFSError(.notSupported) }

@@ -4,7 +4,12 @@ import Synchronization
 
 /// A device some of whose calls fail without anything having happened.
 final class FailingDevice: BlockDevice {
-    enum Call: Sendable { case read, write, discard, commit, wait }
+    enum Call: Sendable {
+        case read, write
+        /// A write once it was accepted; nothing of it has happened then.
+        case fill
+        case discard, commit, wait
+    }
 
     /// Which calls fail, and how.
     struct Way: Sendable, CustomStringConvertible {
@@ -62,6 +67,13 @@ final class FailingDevice: BlockDevice {
 
     func write(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer) throws(DeviceError) {
         try pass(.write)
+        try device.write(first, bytes)
+    }
+
+    func write(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer, accepted: () -> Void) throws(DeviceError) {
+        try pass(.write)
+        accepted()
+        try pass(.fill)
         try device.write(first, bytes)
     }
 

@@ -11,6 +11,9 @@ final class LiveInode: @unchecked Sendable {
     /// Some of the extents are still to move within the file. Set and ended by holders of ``lock`` who have it
     /// exclusively; readers who find it set help.
     var isShifting = false
+    /// The device failed while bytes were on their way to it that a write was promised: nobody may read what is there instead.
+    /// Set by a holder of ``lock`` who has it exclusively; ends with the mount, as writing did.
+    var hasLostBytes = false
 
     // SAFETY: what follows is used only while the table's monitor is held.
     fileprivate(set) var users = 0
@@ -26,6 +29,7 @@ final class LiveInode: @unchecked Sendable {
     /// Nothing is known of it but lookups, if any. Whoever used it last has given ``lock`` back.
     fileprivate var isIdle: Bool {
         users == 0 && opens == 0 && !isUnlinked && !isDying && times.isEmpty && trimFrom == nil && !isShifting
+            && !hasLostBytes
     }
 }
 

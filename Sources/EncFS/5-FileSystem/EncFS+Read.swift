@@ -29,6 +29,10 @@ extension EncFS {
     ) throws(VFSError) -> Int {
         try lockUnshifted(inode)
         defer { inode.lock.unlock() }
+        guard !inode.hasLostBytes else {
+            throw VFSError(
+                .ioError, fault: "inode \(inode.number): the device failed over bytes that were written to it")
+        }
         let (count, content) = try store.look { tree throws(TreeError) -> (Int, Content) in
             let record = try tree.inode(inode.number, table)
             switch record.kind {

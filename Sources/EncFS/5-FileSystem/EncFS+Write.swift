@@ -9,6 +9,13 @@ extension EncFS {
         _ node: NodeID, _ handle: Handle, at position: WritePosition, _ bytes: UnsafeRawBufferPointer,
         _ flags: WriteFlags
     ) throws(VFSError) -> Written {
+        try write(node, handle, at: position, bytes, flags) { _ in }
+    }
+
+    public func write(
+        _ node: NodeID, _ handle: Handle, at position: WritePosition, _ bytes: UnsafeRawBufferPointer,
+        _ flags: WriteFlags, accepted: (Written) -> Void
+    ) throws(VFSError) -> Written {
         let inode = try table.use(node)
         defer { finish(inode) }
         var done = 0
@@ -21,7 +28,10 @@ extension EncFS {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[done..<min(bytes.count, done + limit)])
             do throws(VFSError) {
                 let part = try exclusively(inode) { () throws(VFSError) in
-                    try writeOnce(inode, at: here, rest, flags)
+                    try writeOnce(inode, at: here, rest, flags) { part in
+                        guard done + part.count == bytes.count else { return }
+                        accepted(Written(count: bytes.count, end: part.end))
+                    }
                 }
                 switch part {
                 case .written(let count, let newEnd):
@@ -70,16 +80,21 @@ extension EncFS {
         var moves: [Extent] = []
         /// Where bytes that the write keeps are until then, by file block.
         var sources: [UInt64: UInt64] = [:]
+        /// The tree needs nothing but what the inode's own item says.
+        var changesInodeAlone = false
         /// The tree needs nothing but times.
         var isOverwrite = false
         var isDone = false
     }
 
     /// One operation's part of a write, with the inode to itself.
-    /// - Parameter mayStayInline: whether a small file may keep its bytes in the tree.
+    /// - Parameters:
+    ///   - mayStayInline: whether a small file may keep its bytes in the tree.
+    ///   - accepted: called once at most, when all of the part is sure to be written unless the device fails: who waits for
+    ///     the inode then sees it, and who does not sees its size. Such a failure ends writing.
     func writeOnce(
         _ inode: LiveInode, at position: WritePosition, _ bytes: UnsafeRawBufferPointer, _ flags: WriteFlags,
-        mayStayInline: Bool = true
+        mayStayInline: Bool = true, accepted: (Written) -> Void = { _ in }
     ) throws(VFSError) -> WriteOutcome {
         let now = options.clock()
         var plan = try store.change { tree throws(TreeError) in
@@ -90,11 +105,22 @@ extension EncFS {
 
         committer.noteChange(data: plan.range.count)
         var written = plan.range.lowerBound
+        var isSettled = false
         var failure: DeviceError?
         do throws(DeviceError) {
-            try writeData(plan, bytes, inode.number, &written)
+            try writeData(plan, bytes, inode.number, &written) {
+                guard plan.changesInodeAlone else { return }
+                // What fails here is tried again, and then told, when the data is written.
+                do throws(VFSError) { try settle(inode.number, plan, flags, now, size: end) } catch { return }
+                isSettled = true
+                accepted(Written(count: plan.range.count, end: end))
+            }
         } catch { failure = error }
         if let failure {
+            guard !isSettled else {
+                inode.hasLostBytes = true
+                throw endWriting(failure)
+            }
             if case .unreadable = failure { written = plan.range.lowerBound }
             try retreat(inode.number, &plan, from: written)
             guard written > plan.range.lowerBound else { return try refuse(failure, plan, inode.number) }
@@ -102,26 +128,33 @@ extension EncFS {
         if FileSabotage.isOn(.commitInsideWrite) {
             do throws(DeviceError) { _ = try device.commit() } catch { latch.set("commit: \(error.text)") }
         }
-        if plan.isOverwrite {
-            table.noteTimes(inode.number) { times in
+        if !isSettled { try settle(inode.number, plan, flags, now, size: written) }
+        return .written(count: Int(written - plan.range.lowerBound), end: written)
+    }
+
+    /// What a write changes in the tree when its bytes are, or are sure to be, in their places.
+    /// - Parameter size: the file's, unless it is larger.
+    private func settle(
+        _ number: UInt64, _ plan: Plan, _ flags: WriteFlags, _ now: Timestamp, size: UInt64
+    ) throws(VFSError) {
+        guard !plan.isOverwrite else {
+            return table.noteTimes(number) { times in
                 times.modification = now
                 times.change = now
             }
-        } else {
-            try store.change(mayUseReserve: true) { tree throws(TreeError) in
-                var record = try tree.inode(inode.number, table)
-                record.size = max(record.size, written)
-                touch(&record, flags, now)
-                try adopt(plan.moves, tree, inode.number)
-                if plan.inline != nil, !FileSabotage.isOn(.keepInlineBytes) {
-                    try tree.remove(ItemKey(inode.number, .inlineData))
-                }
-                record.flags.remove(.hasInlineData)
-                if flags.contains(.clearsPrivileges) { try dropFileCapabilities(tree, inode.number, &record) }
-                try tree.storeInode(inode.number, record, table)
-            }
         }
-        return .written(count: Int(written - plan.range.lowerBound), end: written)
+        try store.change(mayUseReserve: true) { tree throws(TreeError) in
+            var record = try tree.inode(number, table)
+            record.size = max(record.size, size)
+            touch(&record, flags, now)
+            try adopt(plan.moves, tree, number)
+            if plan.inline != nil, !FileSabotage.isOn(.keepInlineBytes) {
+                try tree.remove(ItemKey(number, .inlineData))
+            }
+            record.flags.remove(.hasInlineData)
+            if flags.contains(.clearsPrivileges) { try dropFileCapabilities(tree, number, &record) }
+            try tree.storeInode(number, record, table)
+        }
     }
 
     private func refuse(_ failure: DeviceError, _ plan: Plan, _ number: UInt64) throws(VFSError) -> WriteOutcome {
@@ -134,10 +167,13 @@ extension EncFS {
             let text = "\(name): bytes \(low)..<\(high): \(block): \(reason.text)"
             options.reportFault(text)
             throw VFSError(.ioError, fault: text)
-        default:
-            latch.set("data: \(failure.text)")
-            throw VFSError(.ioError, fault: failure.text)
+        default: throw endWriting(failure)
         }
+    }
+
+    private func endWriting(_ failure: DeviceError) -> VFSError {
+        latch.set("data: \(failure.text)")
+        return VFSError(.ioError, fault: failure.text)
     }
 
     private func touch(_ record: inout Inode, _ flags: WriteFlags, _ now: Timestamp) {
@@ -184,10 +220,11 @@ extension EncFS {
             return plan
         }
         try allocate(tree, number, record, &plan)
-        plan.isOverwrite =
-            plan.holes.isEmpty && plan.moves.isEmpty && plan.inline == nil && newSize == record.size
+        plan.changesInodeAlone =
+            plan.moves.isEmpty && plan.inline == nil
             && !(flags.contains(.clearsPrivileges)
                 && (record.permissions & 0o6000 != 0 || record.flags.contains(.hasAttributes)))
+        plan.isOverwrite = plan.changesInodeAlone && plan.holes.isEmpty && newSize == record.size
         return plan
     }
 
@@ -212,9 +249,12 @@ extension EncFS {
     }
 
     /// Writes the plan's blocks, run by run.
-    /// - Parameter written: the offset up to which bytes are on the device.
+    /// - Parameters:
+    ///   - written: the offset up to which bytes are on the device.
+    ///   - accepted: called once at most, when the device accepted the last run.
     private func writeData(
-        _ plan: Plan, _ bytes: UnsafeRawBufferPointer, _ number: UInt64, _ written: inout UInt64
+        _ plan: Plan, _ bytes: UnsafeRawBufferPointer, _ number: UInt64, _ written: inout UInt64,
+        accepted: () -> Void
     ) throws(DeviceError) {
         for run in plan.runs {
             guard let first = run.first else { continue }
@@ -223,12 +263,13 @@ extension EncFS {
             let isInline = plan.inline.map { low < UInt64($0.count) } ?? false
             let overlap = plan.range.clamped(to: low..<high)
             guard !overlap.isEmpty || isInline else { continue }
+            let isLast = high >= plan.range.upperBound
             if overlap.lowerBound == low, overlap.upperBound == high {
                 let start = Int(low - plan.range.lowerBound)
-                try device.write(
-                    LogicalBlock(first), UnsafeRawBufferPointer(rebasing: bytes[start..<start + Int(high - low)]))
+                let whole = UnsafeRawBufferPointer(rebasing: bytes[start..<start + Int(high - low)])
+                try device.write(LogicalBlock(first), whole) { if isLast { accepted() } }
             } else {
-                try writePartly(plan, run, first, bytes)
+                try writePartly(plan, run, first, bytes) { if isLast { accepted() } }
             }
             written = max(written, overlap.isEmpty ? written : overlap.upperBound)
         }
@@ -236,7 +277,7 @@ extension EncFS {
 
     /// Writes a run whose first or last block keeps bytes that were there.
     private func writePartly(
-        _ plan: Plan, _ run: DeviceRun, _ first: UInt64, _ bytes: UnsafeRawBufferPointer
+        _ plan: Plan, _ run: DeviceRun, _ first: UInt64, _ bytes: UnsafeRawBufferPointer, accepted: () -> Void
     ) throws(DeviceError) {
         let byteCount = Int(run.count) * blockBytes
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: blockBytes)
@@ -264,7 +305,7 @@ extension EncFS {
             UnsafeMutableRawBufferPointer(rebasing: buffer[Int(overlap.lowerBound - low)...])
                 .copyBytes(from: UnsafeRawBufferPointer(rebasing: bytes[source..<source + overlap.count]))
         }
-        try device.write(LogicalBlock(first), UnsafeRawBufferPointer(buffer))
+        try device.write(LogicalBlock(first), UnsafeRawBufferPointer(buffer), accepted: accepted)
     }
 
     /// Takes back what a failed write allocated behind `written`, and makes sure that the block at the end of file is

@@ -118,6 +118,10 @@ extension Server {
         }
     }
 
+    /// Writes of so many bytes are answered before they are sealed: who wrote them prepares the next while they are. Less takes
+    /// no longer to seal than to wake the one who waits.
+    private static let earlyAnswerBytes = 65536
+
     func write(
         _ raw: OpaquePointer?, _ node: UInt64, _ bytes: UnsafeRawBufferPointer, _ offset: off_t,
         _ file: UnsafeMutablePointer<fuse_file_info>?
@@ -135,21 +139,38 @@ extension Server {
             // The kernel finds the end for O_APPEND, rightly where nobody else writes.
             let appends = !traits.ownsState && (file?.pointee.flags ?? 0) & O_APPEND != 0
             let start: WritePosition = appends ? .end : .offset(try Self.offset(offset))
-            request.reply(written: try write(node, Self.handle(file), start, bytes, flags))
+            var isAnswered = false
+            func answer(_ count: Int) {
+                if !isAnswered { request.reply(written: count) }
+                isAnswered = true
+            }
+            do throws(VFSError) {
+                let count = try write(node, Self.handle(file), start, bytes, flags) { count in
+                    if count >= Self.earlyAnswerBytes { answer(count) }
+                }
+                answer(count)
+            } catch {
+                guard isAnswered else { throw error }
+                // The filesystem takes no more writes now, and the next `fsync` or write tells.
+                if let fault = error.fault { faults.report(fault) }
+            }
         }
     }
 
     /// Writes as much as it can: an error after some bytes is a short write, and the next one tells.
+    /// - Parameter accepted: called once at most, when all bytes are as good as written.
     private func write(
         _ node: NodeID, _ handle: Handle, _ start: WritePosition, _ bytes: UnsafeRawBufferPointer,
-        _ flags: WriteFlags
+        _ flags: WriteFlags, accepted: (Int) -> Void
     ) throws(VFSError) -> Int {
         var position = start
         var done = 0
         while done < bytes.count {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
             do throws(VFSError) {
-                let written = try filesystem.write(node, handle, at: position, rest, flags)
+                let written = try filesystem.write(node, handle, at: position, rest, flags) { written in
+                    if written.count == rest.count { accepted(bytes.count) }
+                }
                 guard written.count > 0 else { throw VFSError(.ioError, fault: "a write made no progress") }
                 done += written.count
                 if case .offset(let offset) = position { position = .offset(offset + UInt64(written.count)) }

@@ -19,6 +19,12 @@ public protocol BlockDevice: AnyObject, Sendable {
     /// - Throws: ``DeviceError/noSpace``, ``DeviceError/commitRequired``, ``DeviceError/latched(_:)``.
     func write(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer) throws(DeviceError)
 
+    /// As ``write(_:_:)``, and says when the write is as good as done.
+    /// - Parameter accepted: called once at most, on this thread and outside all locks of the device, when the write can fail
+    ///   no more but with the device itself: it is latched then, and no later commit has any of it. Nothing of the bytes
+    ///   need be visible yet. A device that can't tell early does not call it.
+    func write(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer, accepted: () -> Void) throws(DeviceError)
+
     /// As ``write(_:_:)``, for what a client must still write to make a commit: it may use space that other writes may
     /// not, so that a full device can be committed.
     func writeForCommit(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer) throws(DeviceError)
@@ -37,6 +43,12 @@ public protocol BlockDevice: AnyObject, Sendable {
 }
 
 extension BlockDevice {
+    public func write(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer, accepted: () -> Void)
+        throws(DeviceError)
+    {
+        try write(first, bytes)
+    }
+
     public func writeForCommit(_ first: LogicalBlock, _ bytes: UnsafeRawBufferPointer) throws(DeviceError) {
         try write(first, bytes)
     }
