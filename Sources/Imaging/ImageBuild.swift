@@ -105,6 +105,8 @@ public enum ImageBuild {
         var format = EncFS.FormatOptions()
         format.nodeBytes = nodeBytes
         format.reproducibleTime = time
+        // How a file is written in pieces must not show.
+        format.packsTails = false
         var mounting = EncFS.MountOptions()
         mounting.commitsInBackground = false
         mounting.noAccessTime = true

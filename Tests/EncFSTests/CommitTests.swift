@@ -211,7 +211,7 @@ import VFS
         #expect(try changed(0, 0) == .notFormatted)
         #expect(try changed(8, 2) == .newerVersion)
         #expect(try changed(24, 1) == .unknownFeatures)
-        #expect(try changed(32, 1) == .unknownFeatures)
+        #expect(try changed(32, 2) == .unknownFeatures)
         for offset in [12, 76, 90, 96, 111] {
             guard case .corrupt = try changed(offset, 0xFF) else {
                 Issue.record("byte \(offset) accepted")

@@ -103,7 +103,8 @@ extension Inode {
 
     func attributes(_ number: UInt64, preferredBytes: UInt32 = 4096) -> Attributes {
         // Programs take a file without blocks for one hole: tar would leave inline bytes out.
-        let inline = flags.contains(.hasInlineData) ? (min(size, UInt64(preferredBytes)) + 511) / 512 : 0
+        let inBlock = blocks == 0 ? min(size, EncFS.blockSize) : size % EncFS.blockSize
+        let inline = flags.contains(.hasInlineData) ? (inBlock + 511) / 512 : 0
         var attributes = Attributes(
             node: NodeID(rawValue: number), kind: kind, permissions: permissions, linkCount: linkCount,
             owner: owner, group: group, size: kind == .directory ? size * 32 : size, blocks512: blocks * 8 + inline,

@@ -2,7 +2,7 @@
 enum ItemKind: UInt8, CaseIterable, Sendable {
     /// The inode itself; offset 0. ``Inode``
     case inode = 1
-    /// A tiny file's bytes; offset 0.
+    /// A tiny file's bytes, offset 0; or those behind a small file's last whole block, offset: where they begin.
     case inlineData = 2
     /// A piece of a symbolic link's target; offset: the piece's number.
     case linkTarget = 3

@@ -9,7 +9,7 @@ import SecureBlock
 ///         12     4  node size in bytes: 4096, 8192, 16384 or 32768
 ///         16     8  compatible features, none yet
 ///         24     8  features that forbid writing where unknown, none yet
-///         32     8  features that forbid mounting where unknown, none yet
+///         32     8  features that forbid mounting where unknown: 1 tails, the last bytes of small files are in the tree
 ///         40    16  identity: random, or zero
 ///         56    16  key of the name hash: random, or zero
 ///         72     8  blocks of the filesystem
@@ -35,6 +35,8 @@ struct Superblock: Equatable, Sendable {
     /// 256 TiB: bounds what a mount keeps in memory for the group table.
     static let maximumBlocks: UInt64 = 1 << 36
     static let minimumBlocks: UInt64 = 512
+    /// Of ``incompatible``: see ``packsTails``.
+    static let tails: UInt64 = 1
 
     /// Random, so that no two filesystems are taken for one another; zero where the same files are to make the same blocks.
     struct Identity: Equatable, Sendable {
@@ -65,6 +67,8 @@ struct Superblock: Equatable, Sendable {
     var bitmapStart: UInt64 { tableStart + tableBlocks }
     /// The first block that is not at a fixed place.
     var dataStart: UInt64 { bitmapStart + groups }
+    /// Whether the bytes behind a small file's last whole block may be in the tree.
+    var packsTails: Bool { incompatible & Self.tails != 0 }
     var nodeBlocks: UInt64 { UInt64(nodeBytes / blockBytes) }
 
     /// Blocks of the reserve for a filesystem of `blocks`: 0.5 %, at least 1 MiB.
@@ -120,7 +124,7 @@ extension Superblock {
             if isNewer { throw .newerVersion }
             throw .corrupt("superblock: \(error)")
         }
-        guard incompatible == 0 else { throw .unknownFeatures }
+        guard incompatible & ~Self.tails == 0 else { throw .unknownFeatures }
     }
 
     static let lastReservedInode: UInt64 = 1

@@ -34,7 +34,7 @@ extension EncFS {
 
     /// - Throws: `ENOSPC` for more blocks than there can be.
     private func requireRoom(_ inode: LiveInode, _ range: Range<UInt64>) throws(VFSError) {
-        let present = try attributes(NodeID(rawValue: inode.number)).blocks512 / 8
+        let present = try store.look { tree throws(TreeError) in try tree.inode(inode.number, table).blocks }
         guard UInt64(Self.blocks(range).count) <= (try statistics().availableBlocks) + present else {
             throw VFSError(.noSpace)
         }
@@ -42,7 +42,6 @@ extension EncFS {
 
     private func fill(_ inode: LiveInode, _ range: Range<UInt64>, keepsSize: Bool) throws(VFSError) {
         let blocks = Self.blocks(range)
-        try leaveInline(inode)
         var position = blocks.lowerBound
         while position < blocks.upperBound {
             let end = min(position + Self.operationBlocks, blocks.upperBound)
@@ -50,7 +49,7 @@ extension EncFS {
             let now = options.clock()
             let part = position..<end
             try retryingForSpace { () throws(VFSError) in
-                try exclusively(inode) { () throws(VFSError) in
+                try exclusivelyInBlocks(inode) { () throws(VFSError) in
                     try store.change { tree throws(TreeError) in
                         var record = try tree.inode(inode.number, table)
                         let holes = try tree.fillHoles(inode.number, in: part)
@@ -76,24 +75,13 @@ extension EncFS {
         try body()
     }
 
-    /// Moves a small file's bytes out of the tree into blocks.
-    func leaveInline(_ inode: LiveInode) throws(VFSError) {
-        let inline = try store.look { tree throws(TreeError) in
-            try tree.value(of: ItemKey(inode.number, .inlineData)).map { Array($0) }
-        }
-        guard let inline, !inline.isEmpty else { return }
-        try rewrite(inode, mayStayInline: false) { tree throws(TreeError) in
-            // Looked up again with the inode to ourselves.
-            guard let now = try tree.value(of: ItemKey(inode.number, .inlineData)), !now.isEmpty else { return nil }
-            return (0, Array(now))
-        }
-    }
-
     /// Frees the whole blocks of a range and writes zeros over the rest of it, up to the end of file.
     private func punch(_ inode: LiveInode, _ range: Range<UInt64>) throws(VFSError) {
         let low = (range.lowerBound + Self.blockSize - 1) / Self.blockSize
         let high = range.upperBound / Self.blockSize
         if low < high {
+            // Bytes in the tree may be of a block in the middle, which writing zeros at an edge would bring back.
+            try clear(inode, low * Self.blockSize..<high * Self.blockSize, onlyInline: true)
             var isDone = false
             while !isDone {
                 isDone = try exclusively(inode) { () throws(VFSError) in
@@ -115,52 +103,33 @@ extension EncFS {
         where !edge.isEmpty {
             try clear(inode, edge)
         }
-        // A block-sized file of inline bytes has them in the middle too.
-        if low < high { try clear(inode, middle.clamped(to: 0..<UInt64(store.tree.nodeBytes)), onlyInline: true) }
     }
 
     /// Writes zeros where bytes are; holes stay holes.
     private func clear(_ inode: LiveInode, _ range: Range<UInt64>, onlyInline: Bool = false) throws(VFSError) {
-        try rewrite(inode, mayStayInline: true) { tree throws(TreeError) in
+        try rewrite(inode) { tree throws(TreeError) in
             let record = try tree.inode(inode.number, table)
             let clipped = range.clamped(to: 0..<record.size)
             guard !clipped.isEmpty else { return nil }
-            if let inline = try tree.value(of: ItemKey(inode.number, .inlineData)) {
-                let inside = clipped.clamped(to: 0..<UInt64(inline.count))
-                return inside.isEmpty ? nil : (inside.lowerBound, [UInt8](repeating: 0, count: inside.count))
+            if let inline = try tree.inlineData(inode.number, record), inline.range.overlaps(clipped) {
+                // A range that begins in the block before a tail is all written.
+                let part = onlyInline || inline.offset == 0 ? clipped.clamped(to: inline.range) : clipped
+                return (part.lowerBound, [UInt8](repeating: 0, count: part.count))
             }
             guard !onlyInline, try !tree.extents(inode.number, in: Self.blocks(clipped)).isEmpty else { return nil }
             return (clipped.lowerBound, [UInt8](repeating: 0, count: clipped.count))
         }
     }
 
-    /// Writes what `bytes` says once the inode is ours, committing first where the device asks for it.
+    /// Writes what `bytes` says once the inode is ours.
     private func rewrite(
-        _ inode: LiveInode, mayStayInline: Bool,
-        _ bytes: (Tree) throws(TreeError) -> (offset: UInt64, bytes: [UInt8])?
+        _ inode: LiveInode, _ bytes: (Tree) throws(TreeError) -> (offset: UInt64, bytes: [UInt8])?
     ) throws(VFSError) {
-        for attempt in 0..<4 {
-            let outcome = try exclusively(inode) { () throws(VFSError) -> WriteOutcome in
+        try committingWhereNeeded { () throws(VFSError) in
+            try exclusively(inode) { () throws(VFSError) -> WriteOutcome in
                 guard let (offset, bytes) = try store.look(bytes) else { return .written(count: 0, end: 0) }
-                return try write(bytes, to: inode, at: offset, mayStayInline)
+                return try write(bytes, to: inode, at: offset, .bytes)
             }
-            guard case .commitNeeded = outcome else { return }
-            let ticket = try committer.order()
-            if attempt > 0 { try ticket.wait() }
         }
-        throw VFSError(.noSpace)
-    }
-
-    func write(
-        _ bytes: [UInt8], to inode: LiveInode, at offset: UInt64, _ mayStayInline: Bool
-    ) throws(VFSError) -> WriteOutcome {
-        var outcome: Result<WriteOutcome, VFSError> = .success(.commitNeeded)
-        bytes.withUnsafeBytes { source in
-            do throws(VFSError) {
-                outcome = .success(
-                    try writeOnce(inode, at: .offset(offset), source, [], mayStayInline: mayStayInline))
-            } catch { outcome = .failure(error) }
-        }
-        return try outcome.get()
     }
 }

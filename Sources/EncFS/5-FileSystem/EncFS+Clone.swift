@@ -76,8 +76,7 @@ extension EncFS {
         // A part of a block may be shared only where nothing of it is another byte of the target.
         guard range.upperBound <= from.size,
             range.upperBound % Self.blockSize == 0 || range.upperBound == from.size && end >= to.size,
-            try tree.value(of: ItemKey(source.rawValue, .inlineData)) == nil,
-            try tree.value(of: ItemKey(target.rawValue, .inlineData)) == nil
+            !from.flags.contains(.hasInlineData), !to.flags.contains(.hasInlineData)
         else { throw .refused(.invalidArgument) }
     }
 

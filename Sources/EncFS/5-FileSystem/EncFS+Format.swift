@@ -17,7 +17,7 @@ extension EncFS {
         func key() -> UInt64 { options.reproducibleTime == nil ? random.next() : 0 }
         let nodeBlocks = UInt64(options.nodeBytes / blockBytes)
         var superblock = Superblock(
-            nodeBytes: options.nodeBytes,
+            nodeBytes: options.nodeBytes, incompatible: options.packsTails ? Superblock.tails : 0,
             identity: Superblock.Identity(first: key(), second: key()),
             nameHash: NameHash(key0: key(), key1: key()), blocks: blocks,
             reserveStart: (blocks - Superblock.reserveBlocks(blocks)) / nodeBlocks * nodeBlocks, root: 0,

@@ -9,9 +9,12 @@ extension EncFS {
         bytes.lowerBound / blockSize..<(bytes.upperBound + blockSize - 1) / blockSize
     }
 
-    private enum Content {
-        case inline([UInt8])
-        case runs([DeviceRun])
+    /// Where bytes of a file are.
+    private struct Content {
+        var count = 0
+        var runs: [DeviceRun] = []
+        /// What the tree has of them, by offset in the file.
+        var inline: InlineData?
     }
 
     public func read(
@@ -33,29 +36,28 @@ extension EncFS {
             throw VFSError(
                 .ioError, fault: "inode \(inode.number): the device failed over bytes that were written to it")
         }
-        let (count, content) = try store.look { tree throws(TreeError) -> (Int, Content) in
+        let content = try store.look { tree throws(TreeError) -> Content in
             let record = try tree.inode(inode.number, table)
             switch record.kind {
             case .regular: break
             case .directory: throw .refused(.isDirectory)
             default: throw .refused(.invalidArgument)
             }
-            guard offset < record.size, !buffer.isEmpty else { return (0, .inline([])) }
+            guard offset < record.size, !buffer.isEmpty else { return Content() }
             let count = Int(min(UInt64(buffer.count), record.size - offset))
-            if let bytes = try tree.value(of: ItemKey(inode.number, .inlineData)) {
-                guard offset < UInt64(bytes.count) else { return (count, .inline([])) }
-                return (count, .inline(Array(bytes[Int(offset)..<min(bytes.count, Int(offset) + count)])))
-            }
+            let inline = try tree.inlineData(inode.number, record)
             let blocks = Self.blocks(offset..<offset + UInt64(count))
-            return (count, .runs(DeviceRun.cover(blocks, with: try tree.extents(inode.number, in: blocks))))
+            let extents = inline?.offset == 0 ? [] : try tree.extents(inode.number, in: blocks)
+            return Content(count: count, runs: DeviceRun.cover(blocks, with: extents), inline: inline)
         }
-        switch content {
-        case .inline(let bytes):
-            let target = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<count])
-            target.copyBytes(from: bytes)
-            UnsafeMutableRawBufferPointer(rebasing: target[bytes.count...]).zero()
-        case .runs(let runs):
-            for run in runs { try read(run, of: inode.number, at: offset, count, into: buffer) }
+        let count = content.count
+        for run in content.runs { try read(run, of: inode.number, at: offset, count, into: buffer) }
+        if let inline = content.inline {
+            let part = inline.range.clamped(to: offset..<offset + UInt64(count))
+            if !part.isEmpty {
+                UnsafeMutableRawBufferPointer(rebasing: buffer[Int(part.lowerBound - offset)...])
+                    .copyBytes(from: inline.bytes(part))
+            }
         }
         return count
     }

@@ -12,15 +12,6 @@ extension EncFS {
             let record = try tree.inode(node.rawValue, table)
             guard record.kind == .regular else { throw .refused(.invalidArgument) }
             guard offset < record.size else { throw .refused(.noSuchAddressOrDevice) }
-            if let inline = try tree.value(of: ItemKey(node.rawValue, .inlineData)) {
-                let end = UInt64(inline.count)
-                switch target {
-                case .data:
-                    guard offset < end else { throw .refused(.noSuchAddressOrDevice) }
-                    return offset
-                case .hole: return max(offset, min(end, record.size))
-                }
-            }
             let blocks = Self.blocks(offset..<record.size)
             var found: UInt64?
             var end = offset
@@ -35,6 +26,10 @@ extension EncFS {
                     end = extent.fileEnd * Self.blockSize
                     return true
                 }
+            }
+            if let inline = try tree.inlineData(node.rawValue, record)?.range, offset < inline.upperBound {
+                found = found ?? max(offset, inline.lowerBound)
+                if inline.lowerBound <= end { end = inline.upperBound }
             }
             switch target {
             case .data:

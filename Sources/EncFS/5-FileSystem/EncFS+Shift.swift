@@ -12,12 +12,11 @@ extension EncFS {
     /// - Throws: `EINVAL` for a range that is not of whole blocks or not followed by bytes of the file.
     func collapse(_ inode: LiveInode, _ range: Range<UInt64>) throws(VFSError) {
         let blocks = try wholeBlocks(range)
-        try leaveInline(inode)
         layoutLock.lockShared()
         defer { layoutLock.unlock() }
         var isEmpty = false
         while !isEmpty {
-            isEmpty = try exclusively(inode) { () throws(VFSError) in
+            isEmpty = try exclusivelyInBlocks(inode) { () throws(VFSError) in
                 try store.change(mayUseReserve: true) { tree throws(TreeError) in
                     var record = try tree.inode(inode.number, table)
                     guard range.upperBound < record.size else { throw .refused(.invalidArgument) }
@@ -44,10 +43,9 @@ extension EncFS {
     /// - Throws: `EINVAL` for a range that is not of whole blocks or begins at or behind the end of file, `EFBIG`.
     func insert(_ inode: LiveInode, _ range: Range<UInt64>) throws(VFSError) {
         let blocks = try wholeBlocks(range)
-        try leaveInline(inode)
         layoutLock.lockShared()
         defer { layoutLock.unlock() }
-        try exclusively(inode) { () throws(VFSError) in
+        try exclusivelyInBlocks(inode) { () throws(VFSError) in
             try store.change { tree throws(TreeError) in
                 var record = try tree.inode(inode.number, table)
                 guard range.lowerBound < record.size else { throw .refused(.invalidArgument) }

@@ -101,7 +101,7 @@ extension EncFS {
         if let tail, tail.isShared {
             let end = min(record.size, (size / Self.blockSize + 1) * Self.blockSize)
             let zeros = [UInt8](repeating: 0, count: Int(end - size))
-            if case .commitNeeded = try write(zeros, to: inode, at: size, false) { return .commitNeeded }
+            if case .commitNeeded = try write(zeros, to: inode, at: size, .leaving) { return .commitNeeded }
         } else if let block = tail?.block {
             switch try zeroTail(number, size: size, of: block) {
             case .commitNeeded: return .commitNeeded
@@ -126,14 +126,13 @@ extension EncFS {
         _ tree: Tree, _ number: UInt64, _ size: UInt64, _ clearsPrivileges: Bool, _ now: Timestamp
     ) throws(TreeError) -> UInt64? {
         var record = try tree.inode(number, table)
-        let key = ItemKey(number, .inlineData)
-        if let stored = try tree.value(of: key), UInt64(stored.count) > size {
-            let kept = Array(stored.prefix(Int(size)))
-            if kept.isEmpty {
+        if let inline = try tree.inlineData(number, record), inline.range.upperBound > size {
+            let key = ItemKey(number, .inlineData, inline.offset)
+            if size <= inline.offset {
                 try tree.remove(key)
                 record.flags.remove(.hasInlineData)
             } else {
-                try tree.set(key, kept)
+                try tree.set(key, Array(inline.bytes(inline.offset..<size)))
             }
         }
         var trimFrom: UInt64?

@@ -61,6 +61,16 @@ extension EncFS {
         return Written(count: done, end: end)
     }
 
+    /// What is written, for bytes that are in the tree, or may be.
+    enum WriteKind {
+        /// Bytes of a user.
+        case bytes
+        /// Those that are a file's tail, and more behind them.
+        case joined
+        /// Those that leave the tree for blocks, which changes no times.
+        case leaving
+    }
+
     enum WriteOutcome {
         case written(count: Int, end: UInt64)
         /// Nothing happened; the device wants a commit first.
@@ -72,7 +82,14 @@ extension EncFS {
         var inode: Inode
         /// Fewer bytes than were given where those would reach behind the largest size.
         var range: Range<UInt64>
-        var inline: [UInt8]?
+        /// What the tree has of a tiny file that outgrows it.
+        var inline: InlineData?
+        /// Where the bytes begin that leave the tree.
+        var leaves: UInt64?
+        /// A tail that must go, or be written once more with what comes: nothing is prepared.
+        var tail: InlineData?
+        /// The last bytes of the range that go to the tree.
+        var tailBytes: UInt64 = 0
         var runs: [DeviceRun] = []
         /// File blocks this write allocated.
         var holes: [Range<UInt64>] = []
@@ -85,25 +102,28 @@ extension EncFS {
         /// The tree needs nothing but times.
         var isOverwrite = false
         var isDone = false
+
+        /// What goes to blocks.
+        var data: Range<UInt64> { range.lowerBound..<range.upperBound - tailBytes }
     }
 
     /// One operation's part of a write, with the inode to itself.
     /// - Parameters:
-    ///   - mayStayInline: whether a small file may keep its bytes in the tree.
     ///   - accepted: called once at most, when all of the part is sure to be written unless the device fails: who waits for
     ///     the inode then sees it, and who does not sees its size. Such a failure ends writing.
     func writeOnce(
         _ inode: LiveInode, at position: WritePosition, _ bytes: UnsafeRawBufferPointer, _ flags: WriteFlags,
-        mayStayInline: Bool = true, accepted: (Written) -> Void = { _ in }
+        _ kind: WriteKind = .bytes, accepted: (Written) -> Void = { _ in }
     ) throws(VFSError) -> WriteOutcome {
         let now = options.clock()
         var plan = try store.change { tree throws(TreeError) in
-            try prepare(tree, inode.number, position, bytes, flags, now, mayStayInline)
+            try prepare(tree, inode.number, position, bytes, flags, now, kind)
         }
+        if let tail = plan.tail { return try write(inode, plan.range, bytes, flags, behind: tail, accepted) }
         let end = plan.range.upperBound
         if plan.isDone { return .written(count: plan.range.count, end: end) }
 
-        committer.noteChange(data: plan.range.count)
+        committer.noteChange(data: plan.data.count)
         var written = plan.range.lowerBound
         var isSettled = false
         var failure: DeviceError?
@@ -111,7 +131,9 @@ extension EncFS {
             try writeData(plan, bytes, inode.number, &written) {
                 guard plan.changesInodeAlone else { return }
                 // What fails here is tried again, and then told, when the data is written.
-                do throws(VFSError) { try settle(inode.number, plan, flags, now, size: end) } catch { return }
+                do throws(VFSError) {
+                    try settle(inode.number, plan, flags, kind == .leaving ? nil : now, size: end)
+                } catch { return }
                 isSettled = true
                 accepted(Written(count: plan.range.count, end: end))
             }
@@ -124,20 +146,24 @@ extension EncFS {
             if case .unreadable = failure { written = plan.range.lowerBound }
             try retreat(inode.number, &plan, from: written)
             guard written > plan.range.lowerBound else { return try refuse(failure, plan, inode.number) }
+        } else {
+            written = end
         }
         if FileSabotage.isOn(.commitInsideWrite) {
             do throws(DeviceError) { _ = try device.commit() } catch { latch.set("commit: \(error.text)") }
         }
-        if !isSettled { try settle(inode.number, plan, flags, now, size: written) }
+        if !isSettled { try settle(inode.number, plan, flags, kind == .leaving ? nil : now, size: written) }
         return .written(count: Int(written - plan.range.lowerBound), end: written)
     }
 
     /// What a write changes in the tree when its bytes are, or are sure to be, in their places.
-    /// - Parameter size: the file's, unless it is larger.
+    /// - Parameters:
+    ///   - now: the file's times; `nil` leaves them.
+    ///   - size: the file's, unless it is larger.
     private func settle(
-        _ number: UInt64, _ plan: Plan, _ flags: WriteFlags, _ now: Timestamp, size: UInt64
+        _ number: UInt64, _ plan: Plan, _ flags: WriteFlags, _ now: Timestamp?, size: UInt64
     ) throws(VFSError) {
-        guard !plan.isOverwrite else {
+        if plan.isOverwrite, let now {
             return table.noteTimes(number) { times in
                 times.modification = now
                 times.change = now
@@ -146,12 +172,13 @@ extension EncFS {
         try store.change(mayUseReserve: true) { tree throws(TreeError) in
             var record = try tree.inode(number, table)
             record.size = max(record.size, size)
-            touch(&record, flags, now)
+            if let now { touch(&record, flags, now) }
             try adopt(plan.moves, tree, number)
-            if plan.inline != nil, !FileSabotage.isOn(.keepInlineBytes) {
-                try tree.remove(ItemKey(number, .inlineData))
+            if let offset = plan.leaves {
+                if !FileSabotage.isOn(.keepInlineBytes) { try tree.remove(ItemKey(number, .inlineData, offset)) }
+                record.flags.remove(.hasInlineData)
             }
-            record.flags.remove(.hasInlineData)
+            if plan.tailBytes > 0, size == plan.range.upperBound { record.flags.insert(.hasInlineData) }
             if flags.contains(.clearsPrivileges) { try dropFileCapabilities(tree, number, &record) }
             try tree.storeInode(number, record, table)
         }
@@ -185,7 +212,7 @@ extension EncFS {
     /// Finds the place of a write and allocates what it needs. A write that stays inline is complete after this.
     private func prepare(
         _ tree: Tree, _ number: UInt64, _ position: WritePosition, _ bytes: UnsafeRawBufferPointer,
-        _ flags: WriteFlags, _ now: Timestamp, _ mayStayInline: Bool
+        _ flags: WriteFlags, _ now: Timestamp, _ kind: WriteKind
     ) throws(TreeError) -> Plan {
         var record = try tree.inode(number, table)
         guard record.kind == .regular else {
@@ -200,12 +227,16 @@ extension EncFS {
         // What lies behind the largest size is left out, as Linux does it; a write that begins there fails.
         guard start < Inode.maximumBytes else { throw .refused(.fileTooLarge) }
         var plan = Plan(inode: record, range: start..<start + min(UInt64(bytes.count), Inode.maximumBytes - start))
+        let inline = try tree.inlineData(number, record)
+        if kind == .bytes, let inline, inline.offset > 0 {
+            plan.tail = inline
+            return plan
+        }
         let key = ItemKey(number, .inlineData)
-        if let stored = try tree.value(of: key) { plan.inline = Array(stored) }
         let limit = UInt64(tree.nodeBytes / 8)
         let newSize = max(record.size, plan.range.upperBound)
-        if mayStayInline, record.blocks == 0, newSize <= limit, plan.inline != nil || record.size == 0 {
-            var content = plan.inline ?? []
+        if kind == .bytes, record.blocks == 0, newSize <= limit, inline != nil || record.size == 0 {
+            var content = inline?.bytes ?? []
             if content.count < Int(plan.range.upperBound) {
                 content.append(contentsOf: repeatElement(0, count: Int(plan.range.upperBound) - content.count))
             }
@@ -219,12 +250,16 @@ extension EncFS {
             plan.isDone = true
             return plan
         }
+        plan.leaves = inline?.offset
+        if kind == .bytes { plan.inline = inline }
+        if kind != .leaving { try packTail(tree, number, &record, &plan, bytes) }
         try allocate(tree, number, record, &plan)
         plan.changesInodeAlone =
-            plan.moves.isEmpty && plan.inline == nil
+            plan.moves.isEmpty && plan.leaves == nil
             && !(flags.contains(.clearsPrivileges)
                 && (record.permissions & 0o6000 != 0 || record.flags.contains(.hasAttributes)))
-        plan.isOverwrite = plan.changesInodeAlone && plan.holes.isEmpty && newSize == record.size
+        plan.isOverwrite =
+            plan.changesInodeAlone && plan.holes.isEmpty && plan.tailBytes == 0 && newSize == record.size
         return plan
     }
 
@@ -232,13 +267,12 @@ extension EncFS {
     private func allocate(
         _ tree: Tree, _ number: UInt64, _ record: Inode, _ plan: inout Plan
     ) throws(TreeError) {
-        var blocks = Self.blocks(plan.range)
-        if let inline = plan.inline, !inline.isEmpty {
-            // The inline bytes are all in the blocks that begin below an eighth of a node.
-            plan.holes = try tree.fillHoles(number, in: Self.blocks(0..<UInt64(inline.count)))
-            blocks = min(blocks.lowerBound, 0)..<blocks.upperBound
+        var blocks = Self.blocks(plan.data)
+        if let inline = plan.inline {
+            plan.holes = try tree.fillHoles(number, in: Self.blocks(inline.range))
+            blocks = min(blocks.lowerBound, inline.block)..<blocks.upperBound
         }
-        plan.holes += try tree.fillHoles(number, in: Self.blocks(plan.range))
+        plan.holes += try tree.fillHoles(number, in: Self.blocks(plan.data))
         if !plan.holes.isEmpty {
             var changed = record
             changed.blocks += plan.holes.reduce(0) { $0 + UInt64($1.count) }
@@ -246,89 +280,5 @@ extension EncFS {
         }
         let extents = try leaveShared(tree, try tree.extents(number, in: blocks), &plan)
         plan.runs = DeviceRun.cover(blocks, with: extents)
-    }
-
-    /// Writes the plan's blocks, run by run.
-    /// - Parameters:
-    ///   - written: the offset up to which bytes are on the device.
-    ///   - accepted: called once at most, when the device accepted the last run.
-    private func writeData(
-        _ plan: Plan, _ bytes: UnsafeRawBufferPointer, _ number: UInt64, _ written: inout UInt64,
-        accepted: () -> Void
-    ) throws(DeviceError) {
-        for run in plan.runs {
-            guard let first = run.first else { continue }
-            let low = run.fileBlock * Self.blockSize
-            let high = run.fileEnd * Self.blockSize
-            let isInline = plan.inline.map { low < UInt64($0.count) } ?? false
-            let overlap = plan.range.clamped(to: low..<high)
-            guard !overlap.isEmpty || isInline else { continue }
-            let isLast = high >= plan.range.upperBound
-            if overlap.lowerBound == low, overlap.upperBound == high {
-                let start = Int(low - plan.range.lowerBound)
-                let whole = UnsafeRawBufferPointer(rebasing: bytes[start..<start + Int(high - low)])
-                try device.write(LogicalBlock(first), whole) { if isLast { accepted() } }
-            } else {
-                try writePartly(plan, run, first, bytes) { if isLast { accepted() } }
-            }
-            written = max(written, overlap.isEmpty ? written : overlap.upperBound)
-        }
-    }
-
-    /// Writes a run whose first or last block keeps bytes that were there.
-    private func writePartly(
-        _ plan: Plan, _ run: DeviceRun, _ first: UInt64, _ bytes: UnsafeRawBufferPointer, accepted: () -> Void
-    ) throws(DeviceError) {
-        let byteCount = Int(run.count) * blockBytes
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: blockBytes)
-        defer { buffer.deallocate() }
-        let low = run.fileBlock * Self.blockSize
-        for block in Set([run.fileBlock, run.fileEnd - 1]).sorted() {
-            let place = Int(block - run.fileBlock) * blockBytes
-            let target = UnsafeMutableRawBufferPointer(rebasing: buffer[place..<place + blockBytes])
-            if plan.holes.contains(where: { $0.contains(block) }) {
-                target.zero()
-            } else {
-                let source = plan.sources[block] ?? first + (block - run.fileBlock)
-                try device.read(LogicalBlock(source), into: target)
-            }
-        }
-        if run.count > 2 {
-            UnsafeMutableRawBufferPointer(rebasing: buffer[blockBytes..<byteCount - blockBytes]).zero()
-        }
-        if let inline = plan.inline, low < UInt64(inline.count) {
-            buffer.copyBytes(from: inline[Int(low)..<min(inline.count, Int(low) + byteCount)])
-        }
-        let overlap = plan.range.clamped(to: low..<run.fileEnd * Self.blockSize)
-        if !overlap.isEmpty {
-            let source = Int(overlap.lowerBound - plan.range.lowerBound)
-            UnsafeMutableRawBufferPointer(rebasing: buffer[Int(overlap.lowerBound - low)...])
-                .copyBytes(from: UnsafeRawBufferPointer(rebasing: bytes[source..<source + overlap.count]))
-        }
-        try device.write(LogicalBlock(first), UnsafeRawBufferPointer(buffer), accepted: accepted)
-    }
-
-    /// Takes back what a failed write allocated behind `written`, and makes sure that the block at the end of file is
-    /// zero behind it. What cannot be taken back ends writing.
-    private func retreat(_ number: UInt64, _ plan: inout Plan, from written: UInt64) throws(VFSError) {
-        let given = dropMoves(&plan, from: written)
-        do throws(VFSError) {
-            let keepsInline = plan.inline != nil && written == plan.range.lowerBound
-            let kept = keepsInline ? 0 : (written + Self.blockSize - 1) / Self.blockSize
-            try store.change(mayUseReserve: true) { tree throws(TreeError) in
-                var record = try tree.inode(number, table)
-                for hole in plan.holes where hole.upperBound > kept {
-                    let range = max(hole.lowerBound, kept)..<hole.upperBound
-                    let (freed, _) = try tree.freeBlocks(number, in: range, limit: .max)
-                    record.blocks -= min(freed, record.blocks)
-                }
-                for place in given { try tree.space.free(place.lowerBound, count: UInt64(place.count)) }
-                try tree.storeInode(number, record, table)
-            }
-            if plan.range.upperBound > plan.inode.size { try zeroTail(number, size: max(plan.inode.size, written)) }
-        } catch {
-            latch.set("a write failed and could not be taken back: \(error)")
-            throw error
-        }
     }
 }

@@ -30,6 +30,9 @@ public final class EncFS: FileSystem {
         public var rootOwner: UInt32 = 0
         public var rootGroup: UInt32 = 0
         public var rootPermissions: UInt16 = 0o755
+        /// Keep the last bytes of small files in the tree, where they do not take a block of their own. Programs from before this
+        /// was known do not mount such a filesystem.
+        public var packsTails = true
         /// Makes the same filesystem whenever it is made: this is the time of making, and nothing is random. `nil`: now, with an
         /// identity and a hash of names of its own.
         public var reproducibleTime: Timestamp?

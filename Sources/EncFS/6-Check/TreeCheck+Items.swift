@@ -61,7 +61,11 @@ extension TreeCheck {
         _ key: ItemKey, _ kind: ItemKind, _ value: UnsafeRawBufferPointer
     ) throws(StoredError) {
         switch kind {
-        case .inlineData: facts[key.inode]?.inlineBytes = UInt64(value.count)
+        case .inlineData:
+            guard key.offset % EncFS.blockSize == 0, key.offset < Inode.maximumBytes,
+                facts[key.inode]?.inline == nil
+            else { throw .invalid("inline data at offset \(key.offset)") }
+            facts[key.inode]?.inline = key.offset..<key.offset + UInt64(value.count)
         case .linkTarget: facts[key.inode]?.targetBytes += UInt64(value.count)
         case .extent: try takeExtent(key, value)
         case .entry: try takeEntry(key, value)
@@ -106,6 +110,7 @@ extension TreeCheck {
                 inode: key.inode, severity: .note)
         }
         facts[key.inode]?.blocks += extent.count
+        facts[key.inode]?.extentEnd = extent.fileEnd
         summary.dataBlocks += extent.count
         if readData { extents.append((key.inode, extent)) } else { advance(extent.count) }
     }

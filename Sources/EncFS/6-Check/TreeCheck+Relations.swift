@@ -46,17 +46,23 @@ extension TreeCheck {
         if fact.blocks != inode.blocks {
             report("block-count", "\(fact.blocks) blocks, inode says \(inode.blocks)", inode: number)
         }
-        if fact.blocks > 0 || fact.inlineBytes != nil, inode.kind != .regular {
+        if fact.blocks > 0 || fact.inline != nil, inode.kind != .regular {
             report("data-kind", "data in a \(inode.kind)", inode: number)
         }
-        if (fact.inlineBytes != nil) != inode.flags.contains(.hasInlineData) {
-            report("inline-flag", "\(fact.inlineBytes ?? 0) inline bytes", inode: number)
+        if (fact.inline != nil) != inode.flags.contains(.hasInlineData) {
+            report("inline-flag", "\(fact.inline?.count ?? 0) inline bytes", inode: number)
         }
-        if let bytes = fact.inlineBytes {
-            if bytes > inode.size || bytes > superblock.nodeBytes / 8 {
-                report("inline-size", "\(bytes) inline bytes, size \(inode.size)", inode: number)
+        if let inline = fact.inline {
+            if inline.upperBound > inode.size || inline.count > superblock.nodeBytes / 8
+                || inline.lowerBound > 0 && !superblock.packsTails
+            {
+                report("inline-size", "inline bytes \(inline), size \(inode.size)", inode: number)
             }
-            if fact.blocks > 0 { report("inline-and-extents", "both", inode: number) }
+            if fact.extentEnd * EncFS.blockSize > inline.lowerBound {
+                report(
+                    "inline-and-extents", "inline bytes \(inline), extents to block \(fact.extentEnd)",
+                    inode: number)
+            }
         }
         if fact.targetBytes != (inode.kind == .symbolicLink ? inode.size : 0) {
             report("link-target", "\(fact.targetBytes) bytes, size \(inode.size)", inode: number)

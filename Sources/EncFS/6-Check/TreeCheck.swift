@@ -14,7 +14,10 @@ final class TreeCheck {
         var blocks: UInt64 = 0
         var names: UInt64 = 0
         var backlinks: UInt64 = 0
-        var inlineBytes: UInt64?
+        /// Bytes that are in the tree.
+        var inline: Range<UInt64>?
+        /// Where the last extent ends, in blocks of the file.
+        var extentEnd: UInt64 = 0
         var targetBytes: UInt64 = 0
         var attributes: UInt64 = 0
         var parent: UInt64?
