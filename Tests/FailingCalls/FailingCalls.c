@@ -171,15 +171,45 @@ int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags)
 }
 
 struct io_uring_probe *io_uring_get_probe_ring(struct io_uring *ring) {
-    return fails(CASEMATE_FAILING_RING) ? NULL : REAL(io_uring_get_probe_ring)(ring);
+    if (fails(CASEMATE_FAILING_RING)) return NULL;
+    struct io_uring_probe *probe = REAL(io_uring_get_probe_ring)(ring);
+    if (probe && fails(CASEMATE_FAILING_PROBE)) {
+        for (unsigned index = 0; index < probe->ops_len; index++) probe->ops[index].flags = 0;
+    }
+    return probe;
+}
+
+/* Has prepared reads and writes that are to fail be refused by the kernel, or be shorter. */
+static void change_requests(struct io_uring *ring) {
+    for (unsigned at = ring->sq.sqe_head; at != ring->sq.sqe_tail; at++) {
+        struct io_uring_sqe *entry = &ring->sq.sqes[at & ring->sq.ring_mask];
+        if (entry->opcode != IORING_OP_READ && entry->opcode != IORING_OP_WRITE) continue;
+        if (!fails(CASEMATE_FAILING_REQUEST)) continue;
+        if (is_short(entry->len)) {
+            entry->len /= 2;
+        } else {
+            entry->fd = -1;
+        }
+    }
 }
 
 int io_uring_submit(struct io_uring *ring) {
-    return fails(CASEMATE_FAILING_RING) ? -plan.error : REAL(io_uring_submit)(ring);
+    if (fails(CASEMATE_FAILING_RING)) return -plan.error;
+    change_requests(ring);
+    return REAL(io_uring_submit)(ring);
 }
 
 int io_uring_submit_and_wait(struct io_uring *ring, unsigned count) {
-    return fails(CASEMATE_FAILING_RING) ? -plan.error : REAL(io_uring_submit_and_wait)(ring, count);
+    if (fails(CASEMATE_FAILING_RING)) return -plan.error;
+    change_requests(ring);
+    return REAL(io_uring_submit_and_wait)(ring, count);
+}
+
+/* What waiting for a completion that is not there yet comes to. */
+int __io_uring_get_cqe(struct io_uring *ring, struct io_uring_cqe **completion, unsigned submit, unsigned count,
+                       sigset_t *signals) {
+    if (count > 0 && fails(CASEMATE_FAILING_COMPLETION)) return -plan.error;
+    return REAL(__io_uring_get_cqe)(ring, completion, submit, count, signals);
 }
 
 #if defined(__has_feature)

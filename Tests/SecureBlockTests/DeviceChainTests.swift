@@ -1,3 +1,4 @@
+import SimHost
 import Testing
 
 @testable import SecureBlock
@@ -38,5 +39,39 @@ import Testing
         contents.write(Int(place.rawValue) * blockBytes, UnsafeRawBufferPointer(block.bytes))
         let sound = try DeviceTesting.open(MemoryBlockHost(contents: contents), mode: .readOnly)
         #expect(try DeviceTesting.holds(sound, 1, 11))
+    }
+
+    /// A record that the host does not give may be an acknowledged commit: the log does not end before it (I6). Nor does it
+    /// where none is, as long as nobody could see that. Once everything reads again, everything is there.
+    @Test(arguments: [OpenMode.readWrite, .readOnly]) func aReadErrorIsNoEnd(mode: OpenMode) throws {
+        let original = MemoryBlockHost()
+        let device = try DeviceTesting.made(original, blocks: 40)
+        for block in 0..<UInt64(30) {
+            try DeviceTesting.write(device, block, block + 1)
+            try device.commit().wait()
+        }
+        let image = original.contents
+        try device.close()
+
+        let unlocked = try UnlockedVolume(
+            MemoryBlockHost(contents: image), credential: DeviceTesting.keyFile(), forWriting: false)
+        let reader = try ChainReader(unlocked.context, from: unlocked.newest)
+        var segments: Set<UInt32> = []
+        while let header = try reader.next() { segments.formUnion([header.position.segment, header.next.segment]) }
+        try #require(segments.count > 3)
+        let segmentBytes = UInt64(unlocked.context.geometry.segmentBlocks * blockBytes)
+        for segment in segments.sorted() {
+            let host = CrashHost(contents: image)
+            let first = unlocked.context.geometry.physical(LogPosition(segment: segment, block: 0))
+            let start = unlocked.context.offset(first)
+            host.failReads(in: start..<start + segmentBytes, with: FailureWay.ioError)
+            #expect(throws: VolumeError.host(FailureWay.ioError), "segment \(segment)") {
+                try DeviceTesting.open(host, mode: mode)
+            }
+            host.clearFaults()
+            let found = try DeviceTesting.open(host, mode: mode)
+            for block in 0..<UInt64(30) { #expect(try DeviceTesting.holds(found, block, block + 1)) }
+            try found.close()
+        }
     }
 }

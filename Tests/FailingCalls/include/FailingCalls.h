@@ -21,6 +21,12 @@ enum {
     CASEMATE_FAILING_MAPPING = 32,
     /* pthread_create. */
     CASEMATE_FAILING_THREAD = 64,
+    /* Reads and writes by io_uring: they complete with EBADF, whatever the error asked for, or with half. */
+    CASEMATE_FAILING_REQUEST = 128,
+    /* io_uring: waiting for a completion. */
+    CASEMATE_FAILING_COMPLETION = 256,
+    /* io_uring: asking what the kernel knows, which then is nothing. */
+    CASEMATE_FAILING_PROBE = 512,
 };
 
 /* As an error number: the call transfers half of what it was asked to. */
