@@ -95,11 +95,7 @@ final class FuzzedFiles {
         case .allocate(let target, let range, let mode): try files.allocate(try node(target), .none, range, mode)
         case .clone(let source, let range, let target, let offset):
             try files.clone(try node(source), range, to: try node(target), at: offset, [])
-        case .seek(let target, let offset, let place):
-            // Where holes are is the filesystem's own business, but never before where it was asked.
-            guard try files.seek(try node(target), .none, from: offset, to: place) >= offset else {
-                throw VFSError(.ioError, fault: "a seek went back")
-            }
+        case .seek(let target, let offset, let place): try seek(try node(target), offset, place)
         case .attribute(let target, let name):
             return .done(numbers: [], bytes: try files.extendedAttribute(name, of: try node(target)))
         case .attributeNames(let target):
@@ -117,6 +113,21 @@ final class FuzzedFiles {
         default: break
         }
         return .done(numbers: [], bytes: [])
+    }
+
+    /// Where holes are is the filesystem's own business, up to the end of the file. But no seek goes back, and what one for
+    /// data passes over reads as zeros.
+    private func seek(_ node: NodeID, _ offset: UInt64, _ place: SeekTarget) throws(VFSError) {
+        let size = try files.attributes(node).size
+        var found = size
+        do throws(VFSError) { found = try files.seek(node, .none, from: offset, to: place) } catch {
+            guard error.errno == .noSuchAddressOrDevice, place == .data, offset < size else { throw error }
+        }
+        guard found >= offset else { throw VFSError(.ioError, fault: "a seek went back") }
+        guard place == .data else { return }
+        guard try read(node, offset, Int(min(found - offset, 1 << 17))).allSatisfy({ $0 == 0 }) else {
+            throw VFSError(.ioError, fault: "a hole that holds bytes")
+        }
     }
 
     private func keep(_ entry: Entry) -> Outcome {
