@@ -87,4 +87,20 @@ import VFS
         #expect(try files.setAttributes(directory, change, by: .root).permissions == 0o2775)
         #expect(try files.setAttributes(file, change, by: .root).permissions == 0o775)
     }
+
+    /// A directory that was removed while somebody still knows it is not an empty one (getdents(2)).
+    @Test(arguments: [0, 1 << 31, .max] as [UInt64]) func aRemovedDirectoryIsNotListed(cookie: UInt64) throws {
+        let files = try EncFS(mounting: try freshDevice(), .quiet)
+        let directory = try files.make(
+            NewNode(kind: .directory, permissions: 0o755), named: Name("d"), in: files.root, by: .root
+        ).node
+        func list() throws(VFSError) {
+            try files.readDirectory(
+                directory, .none, after: DirectoryCookie(rawValue: cookie), plus: true
+            ) { _ in true }
+        }
+        try list()
+        try files.remove(Name("d"), in: files.root, .directory)
+        #expect(errno { try list() } == .noSuchFileOrDirectory)
+    }
 }

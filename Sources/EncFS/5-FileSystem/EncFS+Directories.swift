@@ -32,7 +32,8 @@ extension EncFS {
     private func entries(
         _ tree: Tree, _ directory: UInt64, after: UInt64, before end: UInt64, plus: Bool
     ) throws(TreeError) -> [DirectoryEntry] {
-        _ = try tree.directory(directory, table)
+        // One that was removed has no entries to end with (getdents(2)).
+        guard try tree.directory(directory, table).linkCount > 0 else { throw .refused(.noSuchFileOrDirectory) }
         guard after < .max else { return [] }
         var found: [DirectoryEntry] = []
         var cursor = try tree.first(from: ItemKey(directory, .entry, after + 1))
