@@ -108,9 +108,8 @@ extension EncFS {
     }
 
     /// One operation's part of a write, with the inode to itself.
-    /// - Parameters:
-    ///   - accepted: called once at most, when all of the part is sure to be written unless the device fails: who waits for
-    ///     the inode then sees it, and who does not sees its size. Such a failure ends writing.
+    /// - Parameter accepted: called once at most, when all of the part is sure to be written unless the device fails: who waits for
+    ///   the inode then sees it, and who does not sees its size. Such a failure ends writing.
     func writeOnce(
         _ inode: LiveInode, at position: WritePosition, _ bytes: UnsafeRawBufferPointer, _ flags: WriteFlags,
         _ kind: WriteKind = .bytes, accepted: (Written) -> Void = { _ in }
