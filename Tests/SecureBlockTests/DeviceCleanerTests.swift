@@ -9,13 +9,7 @@ import Testing
     private let host = CrashHost()
     private let device: SecureDevice
 
-    init() throws {
-        try DeviceTesting.create(host, blocks: 200)
-        device = try DeviceTesting.open(host)
-        for block in 0..<UInt64(200) { try DeviceTesting.writeWithCommits(device, block, block + 1) }
-        try device.commit().wait()
-        try device.checkpointNow()
-    }
+    init() throws { device = try DeviceTesting.checkpointed(host, blocks: 200) }
 
     private func segment(of block: UInt64) throws -> UInt32 {
         let place = try #require(try device.physicalLocation(of: LogicalBlock(block)))

@@ -54,6 +54,16 @@ enum DeviceTesting {
         return try open(host, background: background)
     }
 
+    /// A new device, open, whose every block holds its number and one, and whose last commit a root describes.
+    static func checkpointed(_ host: any BlockHost, blocks: UInt64) throws -> SecureDevice {
+        try create(host, blocks: blocks)
+        let device = try open(host)
+        for block in 0..<blocks { try writeWithCommits(device, block, block + 1) }
+        try device.commit().wait()
+        try device.checkpointNow()
+        return device
+    }
+
     /// As ``made(_:blocks:segmentBlocks:background:)``, with contents: what `value` says of each block, 0 for none;
     /// committed in ten parts.
     static func filled(

@@ -1,8 +1,7 @@
 import SecureBlock
 import VFS
 
-/// The bytes behind a small file's last whole block are in the tree, where they take no block of their own: a third of what
-/// a tree of small files would take otherwise.
+/// The bytes behind a small file's last whole block are in the tree, where they take no block of their own.
 extension EncFS {
     /// Files of more blocks have no tail: it would save little.
     private static let tailedBlocks: UInt64 = 16
