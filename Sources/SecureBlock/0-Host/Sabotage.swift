@@ -38,6 +38,8 @@ package enum Sabotage: String, CaseIterable, Sendable {
     // I15 and what readers and checks are told
     case keepFailedPlaintext, keepReadBuffer, zerosForErrors, skipTagCheck, checkSkipsData, checkSkipsHeaders
     case leakPlaintext
+    // Writes that are answered before they are sealed
+    case acceptBeforeSlots
     // Images
     case imageRootUnchecked, imagePageUnchecked, imageLengthUnchecked
     // Anchors and key slots

@@ -22,7 +22,7 @@ extension SecureDevice {
             let runs = try reserveSlots(LogicalBlock(first.rawValue + UInt64(done)), count - done, allowance)
             let end = done + runs.reduce(0) { $0 + $1.count }
             // With a slot for each block, sealing and the host's writes are left, whose failures latch the device.
-            if end == count { accepted() }
+            if Sabotage.isOn(.acceptBeforeSlots) ? done == 0 : end == count { accepted() }
             try fill(runs, UnsafeRawBufferPointer(rebasing: bytes[done * blockBytes..<end * blockBytes]))
             done = end
         }
