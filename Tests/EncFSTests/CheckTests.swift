@@ -132,7 +132,7 @@ import VFS
             try tree.remove(key(sample.file, .extent, 0))
         }
         try finds(["inline-and-extents", "inline-size"]) { sample, tree throws(TreeError) in
-            try tree.insert(key(sample.file, .inlineData), pattern(600, seed: 1))
+            try tree.insert(key(sample.file, .inlineData), pattern(800, seed: 1))
         }
         try finds(["data-kind"]) { sample, tree throws(TreeError) in
             try tree.insert(key(sample.directory, .inlineData), [1])

@@ -40,12 +40,12 @@ import VFS
     /// Of more than a block and up to 16 of them, with an end that an item has room for.
     @Test(
         arguments: [
-            (2048, nil), (4096, nil), (4097, 1), (5000, 904), (6144, 2048), (6145, nil), (8192, nil), (65_000, nil),
+            (3072, nil), (4096, nil), (4097, 1), (5000, 904), (7168, 3072), (7169, nil), (8192, nil), (64_600, nil),
             (61_441, 1), (65_537, nil),
         ] as [(Int, Int?)])
     func smallFilesHaveTails(count: Int, tailBytes: Int?) throws {
         let (file, bytes) = try made(count)
-        let whole = count <= 2048
+        let whole = count <= 3072
         let range = try tail(file)
         #expect(range.map(\.count) == (whole ? count : tailBytes))
         if let range { #expect(range.upperBound == UInt64(count)) }
@@ -55,7 +55,9 @@ import VFS
     }
 
     /// A file that grows piece by piece, as archives are unpacked, keeps its end in the tree wherever a piece ends.
-    @Test(arguments: [1, 100, 1000, 2048, 3000, 4096, 5000, 10_240]) func growingFilesHaveTails(piece: Int) throws {
+    @Test(arguments: [1, 100, 1000, 2048, 3000, 3500, 4096, 5000, 10_240]) func growingFilesHaveTails(piece: Int)
+        throws
+    {
         let file = try files.make("file")
         let bytes = pattern(piece == 1 ? 4200 : 20_000, seed: 3)
         var tails = 0

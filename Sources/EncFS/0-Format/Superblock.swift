@@ -69,6 +69,8 @@ struct Superblock: Equatable, Sendable {
     var dataStart: UInt64 { bitmapStart + groups }
     /// Whether the bytes behind a small file's last whole block may be in the tree.
     var packsTails: Bool { incompatible & Self.tails != 0 }
+    /// How many bytes of a file the tree holds at most: 3 KiB in nodes of 16 KiB; 2 KiB where it holds no tails.
+    var maximumInlineBytes: Int { packsTails ? nodeBytes / 16 * 3 : nodeBytes / 8 }
     var nodeBlocks: UInt64 { UInt64(nodeBytes / blockBytes) }
 
     /// Blocks of the reserve for a filesystem of `blocks`: 0.5 %, at least 1 MiB.

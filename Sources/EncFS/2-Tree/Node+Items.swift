@@ -29,6 +29,7 @@ extension Node {
         store(UInt16(value.count), at: start + 20)
         store(UInt16(0), at: start + 22)
         count += 1
+        lastInsertion = index
     }
 
     func append(_ key: ItemKey, _ value: UnsafeRawBufferPointer) { insert(key, value, at: count) }
@@ -49,11 +50,12 @@ extension Node {
         }
     }
 
-    /// Lets the first child also hold keys from `key` on.
-    func lowerFirstKey(to key: ItemKey) {
-        store(key.inode, at: Self.headerBytes)
-        store(key.offset, at: Self.headerBytes + 8)
-        store(key.kind, at: Self.headerBytes + 16)
+    /// Lets child `index` also hold keys from `key` on.
+    func lowerKey(of index: Int, to key: ItemKey) {
+        let start = Self.headerBytes + index * Self.slotBytes
+        store(key.inode, at: start)
+        store(key.offset, at: start + 8)
+        store(key.kind, at: start + 16)
     }
 
     /// Closes the holes that removed items left.

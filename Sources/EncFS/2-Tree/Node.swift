@@ -41,6 +41,8 @@ final class Node {
     /// The change that last saved or made it.
     var savedBy: UInt64 = 0
     var cacheIndex = -1
+    /// Where an item was added last, since the node came into memory: a hint at what comes next.
+    var lastInsertion = -2
 
     /// A private copy of a node's bytes.
     init(copying other: Node) {
@@ -113,9 +115,12 @@ final class Node {
     var gapBytes: Int { heapStart - Self.headerBytes - count * Self.slotBytes }
 
     /// Bytes of slots and items, without what removed items left behind.
-    var usedBytes: Int {
-        var sum = count * Self.slotBytes
-        for index in 0..<count { sum += valueLength(index) }
+    var usedBytes: Int { usedBytes(0..<count) }
+
+    /// As ``usedBytes``, of some items.
+    func usedBytes(_ range: Range<Int>) -> Int {
+        var sum = range.count * Self.slotBytes
+        for index in range { sum += valueLength(index) }
         return sum
     }
 

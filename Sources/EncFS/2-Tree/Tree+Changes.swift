@@ -38,7 +38,7 @@ extension Tree {
         precondition(value.count <= maximumValueBytes)
         for step in cursor.path.dropLast() where key < step.node.key(0) {
             touch(step.node)
-            step.node.lowerFirstKey(to: key)
+            step.node.lowerKey(of: 0, to: key)
         }
         var key = key
         var value = value
@@ -51,8 +51,14 @@ extension Tree {
                 value.withUnsafeBytes { node.insert(key, $0, at: index) }
                 return
             }
+            let ascends = isAscending(node, at: index)
+            if ascends, depth > 0 {
+                let (parent, place) = cursor.path[depth - 1]
+                if passOn(node, adding: key, value, at: index, toTheRightOf: place, in: parent) { return }
+            }
             let right = try makeNode(level: node.level)
-            split(node, into: right, adding: key, value, at: index)
+            let cut = ascends ? index : middle(of: node, adding: value.count, at: index)
+            divide(node, right, at: cut, adding: key, value, at: index)
             let separator = right.key(0)
             if depth == 0 {
                 let top = try makeNode(level: node.level + 1)
@@ -72,28 +78,63 @@ extension Tree {
         StoredNumbers.encode([child]).withUnsafeBytes { node.append(key, $0) }
     }
 
-    /// Distributes a full node and one more item over it and `right`: by bytes, except that an item at the very end
-    /// goes alone, so that ascending keys leave full nodes behind.
-    private func split(_ node: Node, into right: Node, adding key: ItemKey, _ value: [UInt8], at index: Int) {
-        let total = node.usedBytes + Node.slotBytes + value.count
+    /// Whether what comes next is likely to follow upon an item at `index`: at the end, or where the last one went, in the
+    /// second half. A new inode's bytes come before its name, so that its items do not all come at the end.
+    private func isAscending(_ node: Node, at index: Int) -> Bool {
+        index == node.count || index > node.count / 2 && (0...1).contains(index - node.lastInsertion)
+    }
+
+    /// Gives a full node's items from `index` on, and before them a new one, to the node beside it, where that is in memory
+    /// and has room. Without it, keys that each come just below the last would get a node each.
+    private func passOn(
+        _ node: Node, adding key: ItemKey, _ value: [UInt8], at index: Int, toTheRightOf place: Int, in parent: Node
+    ) -> Bool {
+        guard place + 1 < parent.count, let right = cache[parent.child(place + 1)], right.level == node.level,
+            right.usedBytes + node.usedBytes(index..<node.count) + Node.slotBytes + value.count <= right.capacity
+        else { return false }
+        touch(right)
+        touch(parent)
+        divide(node, right, at: index, adding: key, value, at: index)
+        parent.lowerKey(of: place + 1, to: key)
+        return true
+    }
+
+    /// Where a node with one more item is cut into two of much the same size.
+    private func middle(of node: Node, adding valueBytes: Int, at index: Int) -> Int {
+        let added = Node.slotBytes + valueBytes
+        let half = (node.usedBytes + added) / 2
+        var left = 0
+        for position in 0..<node.count {
+            let source = position < index ? position : position - 1
+            left += position == index ? added : node.usedBytes(source..<source + 1)
+            if left >= half { return position + 1 }
+        }
+        return node.count
+    }
+
+    /// Adds an item to a node, and of all its items leaves it the first `cut`; the others go before those of `right`.
+    private func divide(
+        _ node: Node, _ right: Node, at cut: Int, adding key: ItemKey, _ value: [UInt8], at index: Int
+    ) {
         node.withCopy { old in
-            node.reset(level: old.level)
-            var moved = 0
-            var isLeft = true
-            func place(_ key: ItemKey, _ bytes: UnsafeRawBufferPointer) {
-                (isLeft ? node : right).append(key, bytes)
-                moved += Node.slotBytes + bytes.count
-                if index < old.count, moved >= total / 2 { isLeft = false }
-            }
-            for position in 0..<old.count {
-                if position == index { value.withUnsafeBytes { place(key, $0) } }
-                place(old.key(position), old.value(position))
-            }
-            if index == old.count {
-                isLeft = false
-                value.withUnsafeBytes { place(key, $0) }
+            right.withCopy { following in
+                node.reset(level: old.level)
+                right.reset(level: old.level)
+                for position in 0...old.count {
+                    let target = position < cut ? node : right
+                    if position == index {
+                        value.withUnsafeBytes { target.append(key, $0) }
+                    } else {
+                        let source = position < index ? position : position - 1
+                        target.append(old.key(source), old.value(source))
+                    }
+                }
+                for position in 0..<following.count {
+                    right.append(following.key(position), following.value(position))
+                }
             }
         }
+        if index == cut { right.lastInsertion = 0 }
     }
 
     /// After a removal: an empty node goes, a sparse one joins a neighbour that is in memory, a root with one child

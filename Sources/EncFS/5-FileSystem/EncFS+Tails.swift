@@ -12,7 +12,7 @@ extension EncFS {
         _ tree: Tree, _ number: UInt64, _ record: inout Inode, _ plan: inout Plan, _ bytes: UnsafeRawBufferPointer
     ) throws(TreeError) {
         let end = plan.range.upperBound, tail = end % Self.blockSize, start = end - tail
-        guard store.superblock.packsTails, tail > 0, tail <= UInt64(tree.nodeBytes / 8), start > 0,
+        guard store.superblock.packsTails, tail > 0, tail <= UInt64(store.superblock.maximumInlineBytes), start > 0,
             start >= plan.range.lowerBound, end >= record.size, end <= Self.tailedBlocks * Self.blockSize,
             try tree.lastExtent(number, upTo: Self.blocksEnd)?.fileEnd ?? 0 <= start / Self.blockSize
         else { return }

@@ -232,7 +232,7 @@ extension EncFS {
             return plan
         }
         let key = ItemKey(number, .inlineData)
-        let limit = UInt64(tree.nodeBytes / 8)
+        let limit = UInt64(store.superblock.maximumInlineBytes)
         let newSize = max(record.size, plan.range.upperBound)
         if kind == .bytes, record.blocks == 0, newSize <= limit, inline != nil || record.size == 0 {
             var content = inline?.bytes ?? []

@@ -53,7 +53,7 @@ extension TreeCheck {
             report("inline-flag", "\(fact.inline?.count ?? 0) inline bytes", inode: number)
         }
         if let inline = fact.inline {
-            if inline.upperBound > inode.size || inline.count > superblock.nodeBytes / 8
+            if inline.upperBound > inode.size || inline.count > superblock.maximumInlineBytes
                 || inline.lowerBound > 0 && !superblock.packsTails
             {
                 report("inline-size", "inline bytes \(inline), size \(inode.size)", inode: number)
