@@ -50,6 +50,20 @@ import VFS
         #expect(try fill() > 0.8)
     }
 
+    /// Ascending items before some that fill most of a node: where they come it cannot be cut.
+    @Test(arguments: [(8, 3900), (4, 3900), (20, 780), (100, 130)]) func itemsComeBeforeLargeOnes(
+        count: Int, bytes: Int
+    ) throws {
+        func insert(_ number: UInt64, _ value: [UInt8]) throws {
+            try files.store.change { tree throws(TreeError) in
+                try tree.insert(ItemKey(9_000_000, .attributePiece, number), value)
+            }
+        }
+        for number in 0..<UInt64(count) { try insert(1_000_000 + number, pattern(bytes, seed: number)) }
+        for number: UInt64 in 0..<3000 { try insert(number, [UInt8](repeating: 1, count: Int(number % 40))) }
+        #expect(try fill() > 0.6)
+    }
+
     /// Items that come in no order leave nodes as full as cutting in the middle does.
     @Test func randomItemsHalfFillTheirNodes() throws {
         var generator = SimRandom(seed: 3)

@@ -60,14 +60,8 @@ extension Node {
 
     /// Closes the holes that removed items left.
     func compact() {
-        withCopy { copy in
-            reset(level: copy.level)
-            for index in 0..<copy.count { append(copy.key(index), copy.value(index)) }
-        }
-    }
-
-    /// Gives `body` a private copy of this node, so that it can be rebuilt from it.
-    func withCopy(_ body: (Node) -> Void) {
-        body(Node(copying: self))
+        let old = Node(copying: self)
+        reset(level: old.level)
+        for index in 0..<old.count { append(old.key(index), old.value(index)) }
     }
 }

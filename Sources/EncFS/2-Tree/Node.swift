@@ -115,12 +115,9 @@ final class Node {
     var gapBytes: Int { heapStart - Self.headerBytes - count * Self.slotBytes }
 
     /// Bytes of slots and items, without what removed items left behind.
-    var usedBytes: Int { usedBytes(0..<count) }
-
-    /// As ``usedBytes``, of some items.
-    func usedBytes(_ range: Range<Int>) -> Int {
-        var sum = range.count * Self.slotBytes
-        for index in range { sum += valueLength(index) }
+    var usedBytes: Int {
+        var sum = count * Self.slotBytes
+        for index in 0..<count { sum += valueLength(index) }
         return sum
     }
 

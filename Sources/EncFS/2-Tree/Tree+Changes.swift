@@ -51,14 +51,10 @@ extension Tree {
                 value.withUnsafeBytes { node.insert(key, $0, at: index) }
                 return
             }
-            let ascends = isAscending(node, at: index)
-            if ascends, depth > 0 {
-                let (parent, place) = cursor.path[depth - 1]
-                if passOn(node, adding: key, value, at: index, toTheRightOf: place, in: parent) { return }
-            }
+            let overflow = Overflow(of: node, adding: key, value, at: index)
+            if depth > 0, passOn(overflow, of: node, named: cursor.path[depth - 1]) { return }
             let right = try makeNode(level: node.level)
-            let cut = ascends ? index : middle(of: node, adding: value.count, at: index)
-            divide(node, right, at: cut, adding: key, value, at: index)
+            overflow.divide(node, right)
             let separator = right.key(0)
             if depth == 0 {
                 let top = try makeNode(level: node.level + 1)
@@ -78,63 +74,19 @@ extension Tree {
         StoredNumbers.encode([child]).withUnsafeBytes { node.append(key, $0) }
     }
 
-    /// Whether what comes next is likely to follow upon an item at `index`: at the end, or where the last one went, in the
-    /// second half. A new inode's bytes come before its name, so that its items do not all come at the end.
-    private func isAscending(_ node: Node, at index: Int) -> Bool {
-        index == node.count || index > node.count / 2 && (0...1).contains(index - node.lastInsertion)
-    }
-
-    /// Gives a full node's items from `index` on, and before them a new one, to the node beside it, where that is in memory
-    /// and has room. Without it, keys that each come just below the last would get a node each.
-    private func passOn(
-        _ node: Node, adding key: ItemKey, _ value: [UInt8], at index: Int, toTheRightOf place: Int, in parent: Node
-    ) -> Bool {
-        guard place + 1 < parent.count, let right = cache[parent.child(place + 1)], right.level == node.level,
-            right.usedBytes + node.usedBytes(index..<node.count) + Node.slotBytes + value.count <= right.capacity
+    /// Gives what a full node has too much to the node to its right, where that is in memory and has room. Without it, keys
+    /// that each come just below the last would get a node each.
+    /// - Parameter name: the node above, and where it names the full one.
+    private func passOn(_ overflow: Overflow, of node: Node, named name: (node: Node, index: Int)) -> Bool {
+        let (parent, next) = (name.node, name.index + 1)
+        guard next < parent.count, let right = cache[parent.child(next)], right.level == node.level,
+            right.usedBytes + overflow.passedBytes <= right.capacity
         else { return false }
         touch(right)
         touch(parent)
-        divide(node, right, at: index, adding: key, value, at: index)
-        parent.lowerKey(of: place + 1, to: key)
+        overflow.divide(node, right)
+        parent.lowerKey(of: next, to: right.key(0))
         return true
-    }
-
-    /// Where a node with one more item is cut into two of much the same size.
-    private func middle(of node: Node, adding valueBytes: Int, at index: Int) -> Int {
-        let added = Node.slotBytes + valueBytes
-        let half = (node.usedBytes + added) / 2
-        var left = 0
-        for position in 0..<node.count {
-            let source = position < index ? position : position - 1
-            left += position == index ? added : node.usedBytes(source..<source + 1)
-            if left >= half { return position + 1 }
-        }
-        return node.count
-    }
-
-    /// Adds an item to a node, and of all its items leaves it the first `cut`; the others go before those of `right`.
-    private func divide(
-        _ node: Node, _ right: Node, at cut: Int, adding key: ItemKey, _ value: [UInt8], at index: Int
-    ) {
-        node.withCopy { old in
-            right.withCopy { following in
-                node.reset(level: old.level)
-                right.reset(level: old.level)
-                for position in 0...old.count {
-                    let target = position < cut ? node : right
-                    if position == index {
-                        value.withUnsafeBytes { target.append(key, $0) }
-                    } else {
-                        let source = position < index ? position : position - 1
-                        target.append(old.key(source), old.value(source))
-                    }
-                }
-                for position in 0..<following.count {
-                    right.append(following.key(position), following.value(position))
-                }
-            }
-        }
-        if index == cut { right.lastInsertion = 0 }
     }
 
     /// After a removal: an empty node goes, a sparse one joins a neighbour that is in memory, a root with one child
