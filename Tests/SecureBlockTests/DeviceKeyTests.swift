@@ -83,6 +83,13 @@ import Testing
         let again = MemoryBlockHost(contents: contents)
         let reopened = try DeviceTesting.open(again)
         #expect(reopened.status.keySlots[1].state == .empty, "opening empties what the roots have as empty")
+        // Nor does it prove anything while the volume is open.
+        #expect(try reopened.keySlot(openedBy: first) == 0)
+        #expect(throws: VolumeError.wrongCredential) { try reopened.keySlot(openedBy: second) }
+        try again.beginWrite(
+            at: Layout.keySlot(1) * UInt64(blockBytes), UnsafeRawBufferPointer(slot.bytes), durable: true
+        ).wait()
+        #expect(throws: VolumeError.keySlotRevoked(1)) { try reopened.keySlot(openedBy: second) }
         try DeviceTesting.write(reopened, 5, 55)
         try reopened.commit().wait()
         try reopened.close()

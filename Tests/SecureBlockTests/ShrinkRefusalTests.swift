@@ -68,6 +68,19 @@ import Testing
         #expect(device.logicalBlockCount == 303)
     }
 
+    /// A device that writes no more says so, whatever its size is to be.
+    @Test(arguments: [90, 400] as [UInt64]) func latchedDevices(size: UInt64) throws {
+        let device = try full(303)
+        try device.discard(LogicalBlock(90), count: 213)
+        try device.commit().wait()
+        device.monitor.locked { device.setLatch("test") }
+        #expect(throws: ResizeError.device(.latched("test"))) { try device.resize(toBlocks: size) }
+        if size < 303 {
+            #expect(throws: ResizeError.device(.latched("test"))) { try device.prepareResize(toBlocks: size) }
+        }
+        #expect(device.logicalBlockCount == 303)
+    }
+
     /// A read that is under way behind the new end is waited for; it gets what it asked for.
     @Test func readsBehindTheEndAreWaitedFor() throws {
         let device = try full(303)

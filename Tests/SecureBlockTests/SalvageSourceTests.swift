@@ -1,0 +1,50 @@
+import SimHost
+import Testing
+
+@testable import SecureBlock
+
+/// What salvage has to go by, where superblocks and roots say nothing or too much.
+@Suite struct SalvageSourceTests {
+    private func image() throws -> SparseBytes { try SalvageSubject(seed: 3, isClosed: true, openings: 1).image }
+
+    private func source(_ image: SparseBytes, segmentBytes: Int? = nil) throws -> SalvageSource {
+        try SalvageSource(
+            MemoryBlockHost(contents: image), credential: DeviceTesting.keyFile(), segmentBytes: segmentBytes)
+    }
+
+    /// A size of segments that somebody says must be one that there is.
+    @Test func segmentSizesThatAreTold() throws {
+        var image = try image()
+        SalvageSubject.destroy(&image, Layout.superblocks)
+        #expect(try source(image, segmentBytes: 16 * blockBytes).geometry.segmentBlocks == 16)
+        #expect(throws: VolumeError.unsuitableOptions("segments of 12345 bytes")) {
+            try source(image, segmentBytes: 12345)
+        }
+    }
+
+    /// A file that ends before the first segment, whatever its roots say.
+    @Test(arguments: [0, 1, 15]) func filesThatEndBeforeTheirLog(blocks: UInt64) throws {
+        var image = try image()
+        let first = Layout.firstSegmentBlock(segmentBlocks: 16)
+        image.truncate(to: Int(first + blocks) * blockBytes)
+        let found = (first + blocks) * UInt64(blockBytes), expected = (first + 16) * UInt64(blockBytes)
+        #expect(throws: VolumeError.truncated(expectedBytes: expected, foundBytes: found)) { try source(image) }
+    }
+
+    /// Key slots of another volume, more than there are of this one: its own is found, and nothing is read under others.
+    @Test func keySlotsOfAnotherVolume() throws {
+        var image = try image()
+        let other = MemoryBlockHost()
+        try SecureDevice.create(on: other, DeviceTesting.options(blocks: 60), credential: DeviceTesting.keyFile(9))
+        let slot = AlignedBuffer(byteCount: blockBytes)
+        other.contents.read(Int(Layout.keySlot(0)) * blockBytes, into: slot.bytes)
+        for number in 2..<5 {
+            image.write(Int(Layout.keySlot(number)) * blockBytes, UnsafeRawBufferPointer(slot.bytes))
+        }
+        SalvageSubject.destroy(&image, Layout.superblocks + SalvageSubject.roots)
+        let found = try source(image)
+        #expect(!found.hasSuperblock && found.roots.isEmpty && found.geometry.segmentBlocks == 16)
+        let run = try SalvageRun(image, anchor: nil)
+        #expect(run.report.recoveredBlocks > 0)
+    }
+}
