@@ -134,6 +134,9 @@ import VFS
         try finds(["inline-and-extents", "inline-size"]) { sample, tree throws(TreeError) in
             try tree.insert(key(sample.file, .inlineData), pattern(800, seed: 1))
         }
+        try finds(["item-invalid"]) { sample, tree throws(TreeError) in
+            try tree.insert(key(sample.file, .inlineData, 4097), [1])
+        }
         try finds(["data-kind"]) { sample, tree throws(TreeError) in
             try tree.insert(key(sample.directory, .inlineData), [1])
         }

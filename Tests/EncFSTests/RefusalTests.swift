@@ -37,6 +37,38 @@ import VFS
         #expect(errno { _ = try files.make(unnamed, named: nil, in: files.root, by: .root) } == .invalidArgument)
     }
 
+    /// Nothing has more names, and no directory more directories, than can be told (link(2), mkdir(2), rename(2)).
+    @Test func links() throws {
+        func setLinks(_ node: NodeID, _ count: UInt32) throws -> UInt32 {
+            try files.store.change { tree throws(TreeError) in
+                var record = try tree.inode(node.rawValue, files.table)
+                let before = record.linkCount
+                record.linkCount = count
+                try tree.storeInode(node.rawValue, record, files.table)
+                return before
+            }
+        }
+        let other = try files.make("other", kind: .directory)
+        let counts = (try setLinks(file, EncFS.maximumLinks), try setLinks(directory, EncFS.maximumLinks))
+        #expect(errno { _ = try files.link(file, as: Name("more"), in: files.root) } == .tooManyLinks)
+        #expect(errno { _ = try files.make("more", in: directory, kind: .directory) } == .tooManyLinks)
+        #expect(
+            errno { try files.rename(Name("other"), in: files.root, to: Name("more"), in: directory, []) }
+                == .tooManyLinks)
+        #expect(try files.find("other") == other)
+        // What is none does not count.
+        _ = try files.make("plain", in: directory)
+        #expect(try files.names(in: directory) == ["plain"])
+        #expect(try setLinks(file, counts.0) == EncFS.maximumLinks)
+        #expect(try setLinks(directory, counts.1) == EncFS.maximumLinks)
+        let empty = NewNode(kind: .symbolicLink, permissions: 0o777, target: [])
+        #expect(
+            errno { _ = try files.make(empty, named: Name("empty"), in: files.root, by: .root) }
+                == .noSuchFileOrDirectory)
+        try files.sync()
+        #expect(try findings(device.crash()) == [])
+    }
+
     @Test func attributes() throws {
         func set(
             _ name: String, of node: NodeID, _ mode: AttributeWriteMode = .createOrReplace, _ value: [UInt8] = [1]
