@@ -12,14 +12,24 @@ import Testing
             MemoryBlockHost(contents: image), credential: DeviceTesting.keyFile(), segmentBytes: segmentBytes)
     }
 
-    /// A size of segments that somebody says must be one that there is.
+    /// A size of segments that somebody says must be one that the records fit.
     @Test func segmentSizesThatAreTold() throws {
         var image = try image()
         SalvageSubject.destroy(&image, Layout.superblocks)
         #expect(try source(image, segmentBytes: 16 * blockBytes).geometry.segmentBlocks == 16)
-        #expect(throws: VolumeError.unsuitableOptions("segments of 12345 bytes")) {
-            try source(image, segmentBytes: 12345)
+        for bytes in [12345, 64 * blockBytes] {
+            #expect(
+                throws: VolumeError.unsuitableOptions("segments of \(bytes) bytes: the records fit those of 65536")
+            ) {
+                try source(image, segmentBytes: bytes)
+            }
         }
+        // The first segment is where it is at any size.
+        let start = Int(Layout.firstSegmentBlock(segmentBlocks: 16) + 16)
+        let rest = (start..<image.byteCount / blockBytes).map { UInt64($0) }
+        SalvageSubject.destroy(&image, rest)
+        #expect(try source(image).geometry.segmentBlocks == 16)
+        #expect(try source(image, segmentBytes: 64 * blockBytes).geometry.segmentBlocks == 64)
     }
 
     /// A file that ends before the first segment, whatever its roots say.

@@ -9,7 +9,8 @@ struct SalvageSource {
     let roots: [Root]
     let hasSuperblock: Bool
 
-    /// - Parameter segmentBytes: the segment size, where no superblock says it; `nil` to find it from the records.
+    /// - Parameter segmentBytes: the segment size, where no superblock says it and too few records are left to tell it; `nil` to
+    ///   find it from them.
     /// - Throws: ``VolumeError`` where there is no key to be had, or nothing to read.
     init(_ host: any BlockHost, credential: Credential, segmentBytes: Int?) throws(VolumeError) {
         self.host = host
@@ -37,11 +38,14 @@ struct SalvageSource {
             segmentBlocks = superblock.segmentBlocks
             suite = superblock.cipherSuite
         } else {
-            var sizes = Layout.segmentBlocksLog2.map { 1 << Int($0) }
-            if let segmentBytes { sizes = sizes.filter { $0 * blockBytes == segmentBytes } }
-            guard !sizes.isEmpty else { throw .unsuitableOptions("segments of \(segmentBytes ?? 0) bytes") }
-            let found = try Self.findFormat(host, keys, sizes, storeBlocks: size / UInt64(blockBytes))
-            segmentBlocks = found.segmentBlocks
+            let found = try Self.findFormat(host, keys, storeBlocks: size / UInt64(blockBytes))
+            let told = segmentBytes.map { bytes in found.sizes.filter { $0 * blockBytes == bytes } }
+            guard let blocks = (told ?? found.sizes).first else {
+                let fitting = found.sizes.map { "\($0 * blockBytes)" }.joined(separator: ", ")
+                throw .unsuitableOptions(
+                    "segments of \(segmentBytes ?? 0) bytes: the records fit those of \(fitting)")
+            }
+            segmentBlocks = blocks
             suite = found.suite
         }
         let first = Layout.firstSegmentBlock(segmentBlocks: segmentBlocks)
@@ -154,12 +158,12 @@ struct SalvageSource {
     /// Records looked at before the segment size is taken as found.
     private static let votes = 16
 
-    /// The segment size that places every record where it says it is, and the suite that verifies it. A header verifies
-    /// for its physical block alone, so it can be trusted before the size is known.
+    /// The segment sizes that place every record where it says it is, smallest first, one at least; and the suite that verifies
+    /// them. A header verifies for its physical block alone, so it can be trusted before the size is known.
     private static func findFormat(
-        _ host: any BlockHost, _ keys: VolumeKeys, _ sizes: [Int], storeBlocks: UInt64
-    ) throws(VolumeError) -> (segmentBlocks: Int, suite: CipherSuite) {
-        var sizes = sizes
+        _ host: any BlockHost, _ keys: VolumeKeys, storeBlocks: UInt64
+    ) throws(VolumeError) -> (sizes: [Int], suite: CipherSuite) {
+        var sizes = Layout.segmentBlocksLog2.map { 1 << Int($0) }
         var suites = CipherSuite.allCases
         var verified = 0
         let window = AlignedBuffer(byteCount: 256 * blockBytes), scratch = AlignedBuffer(byteCount: blockBytes)
@@ -197,7 +201,7 @@ struct SalvageSource {
                 } catch { throw .crypto("\(error)") }
             }
         }
-        guard verified > 0, let size = sizes.first, let suite = suites.first else { throw .superblocksDamaged }
-        return (size, suite)
+        guard verified > 0, let suite = suites.first else { throw .superblocksDamaged }
+        return (sizes, suite)
     }
 }
