@@ -72,6 +72,8 @@ import Testing
     @Test func identifiersRoundTripThroughText() throws {
         let identifier = try VolumeIdentifier.random()
         #expect(VolumeIdentifier(identifier.description) == identifier)
+        let small = "00010203-0405-0607-0809-0a0b0c0d0e0f"
+        #expect(VolumeIdentifier(small.filter { $0 != "-" })?.description == small)
         #expect(identifier.description.count == 36)
         #expect(VolumeIdentifier("6b2f1c3e-0d5a-4f7e-9c1b-2a3d4e5f607") == nil)
         #expect(VolumeIdentifier("6b2f1c3e-0d5a-4f7e-9c1b-2a3d4e5f60zz") == nil)

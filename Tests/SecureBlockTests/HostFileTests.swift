@@ -24,6 +24,17 @@ import Testing
         return buffer
     }
 
+    /// Offsets that the kernel has no number for.
+    @Test(arguments: [UInt64(Int64.max) + 1, .max]) func offsetsBehindEverything(offset: UInt64) throws {
+        let file = try HostFile(path: path, creating: true, FileHostOptions())
+        let buffer = pattern(blockBytes, 1)
+        #expect(throws: HostError.beyondEnd(offset: offset)) { try file.read(offset, into: buffer.bytes) }
+        #expect(throws: HostError.beyondEnd(offset: offset)) {
+            try file.write(offset, UnsafeRawBufferPointer(buffer.bytes), durable: true)
+        }
+        #expect(try file.byteCount() == 0)
+    }
+
     @Test(arguments: ways) func writesAndReadsBack(options: FileHostOptions) throws {
         let host = try FileBlockHost.create(path: path, options)
         defer { host.close() }
