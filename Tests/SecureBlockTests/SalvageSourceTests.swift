@@ -46,15 +46,37 @@ import Testing
         var image = try image()
         let other = MemoryBlockHost()
         try SecureDevice.create(on: other, DeviceTesting.options(blocks: 60), credential: DeviceTesting.keyFile(9))
+        let device = try SecureDevice.open(other, credential: DeviceTesting.keyFile(9))
         let slot = AlignedBuffer(byteCount: blockBytes)
-        other.contents.read(Int(Layout.keySlot(0)) * blockBytes, into: slot.bytes)
-        for number in 2..<5 {
+        for number in 1...2 {
+            #expect(try device.addKeySlot(DeviceTesting.keyFile(UInt8(20 + number))) == number)
+            other.contents.read(Int(Layout.keySlot(number)) * blockBytes, into: slot.bytes)
             image.write(Int(Layout.keySlot(number)) * blockBytes, UnsafeRawBufferPointer(slot.bytes))
         }
         SalvageSubject.destroy(&image, Layout.superblocks + SalvageSubject.roots)
         let found = try source(image)
         #expect(!found.hasSuperblock && found.roots.isEmpty && found.geometry.segmentBlocks == 16)
+        #expect(throws: VolumeError.wrongCredential) {
+            try SalvageSource(
+                MemoryBlockHost(contents: image), credential: DeviceTesting.keyFile(30), segmentBytes: nil)
+        }
         let run = try SalvageRun(image, anchor: nil)
         #expect(run.report.recoveredBlocks > 0)
+    }
+
+    /// Without superblocks, only records tell the size of segments: those that lie where they say.
+    @Test func recordsThatWereMoved() throws {
+        var image = try image()
+        SalvageSubject.destroy(&image, Layout.superblocks + SalvageSubject.roots)
+        let first = Int(Layout.firstSegmentBlock(segmentBlocks: 16)), last = image.byteCount / blockBytes - 1
+        let header = AlignedBuffer(byteCount: blockBytes)
+        image.read(first * blockBytes, into: header.bytes)
+        try #require(ClearRecordHeader(UnsafeRawBufferPointer(header.bytes)) != nil)
+        SalvageSubject.destroy(&image, (first...last).map { UInt64($0) })
+        image.write(last * blockBytes, UnsafeRawBufferPointer(header.bytes))
+        #expect(throws: VolumeError.superblocksDamaged) { try source(image) }
+        image.write(first * blockBytes, UnsafeRawBufferPointer(header.bytes))
+        #expect(try source(image).geometry.segmentBlocks == 16)
+        #expect(throws: VolumeError.empty) { try source(SparseBytes()) }
     }
 }

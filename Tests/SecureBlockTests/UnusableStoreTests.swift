@@ -92,7 +92,7 @@ import Testing
         #expect(outcome { try salvage(lost, segmentBytes: 16 * blockBytes) } == nil)
         #expect(
             outcome { try salvage(lost, segmentBytes: 12345) } as? VolumeError
-                == .unsuitableOptions("segments of 12345 bytes"))
+                == .unsuitableOptions("segments of 12345 bytes: the records fit those of 65536"))
         var short = image
         short.truncate(to: 200 * blockBytes)
         #expect(outcome { try salvage(MemoryBlockHost(contents: short)) } is VolumeError)
