@@ -26,6 +26,12 @@ import VFS
         }
     }
 
+    private func insert(_ inode: UInt64, _ number: UInt64, _ value: [UInt8]) throws {
+        try files.store.change { tree throws(TreeError) in
+            try tree.insert(ItemKey(inode, .backlink, number), value)
+        }
+    }
+
     /// As an archive is unpacked: each file gets its name, then its bytes, in two writes. Its bytes come before its name in
     /// the order of items.
     @Test func newFilesFillTheirNodes() throws {
@@ -39,14 +45,10 @@ import VFS
 
     /// Each item comes just before the one that was added last, behind a node that is full.
     @Test func descendingItemsFillTheirNodes() throws {
-        func insert(_ inode: UInt64, _ number: UInt64, bytes: Int) throws {
-            try files.store.change { tree throws(TreeError) in
-                try tree.insert(ItemKey(inode, .backlink, number), [UInt8](repeating: 1, count: bytes))
-            }
-        }
-        for number: UInt64 in 0..<1000 { try insert(9_000_000, number, bytes: 200) }
-        for number: UInt64 in 0..<8 { try insert(9_000_001, number, bytes: 4000) }
-        for number: UInt64 in (1000..<3000).reversed() { try insert(9_000_000, number, bytes: 200) }
+        let value = [UInt8](repeating: 1, count: 200), large = [UInt8](repeating: 1, count: 4000)
+        for number: UInt64 in 0..<1000 { try insert(9_000_000, number, value) }
+        for number: UInt64 in 0..<8 { try insert(9_000_001, number, large) }
+        for number: UInt64 in (1000..<3000).reversed() { try insert(9_000_000, number, value) }
         #expect(try fill() > 0.8)
     }
 
@@ -54,13 +56,10 @@ import VFS
     @Test(arguments: [(8, 3900), (4, 3900), (20, 780), (100, 130)]) func itemsComeBeforeLargeOnes(
         count: Int, bytes: Int
     ) throws {
-        func insert(_ number: UInt64, _ value: [UInt8]) throws {
-            try files.store.change { tree throws(TreeError) in
-                try tree.insert(ItemKey(9_000_000, .attributePiece, number), value)
-            }
+        for number in 0..<UInt64(count) { try insert(9_000_000, 1_000_000 + number, pattern(bytes, seed: number)) }
+        for number: UInt64 in 0..<3000 {
+            try insert(9_000_000, number, [UInt8](repeating: 1, count: Int(number % 40)))
         }
-        for number in 0..<UInt64(count) { try insert(1_000_000 + number, pattern(bytes, seed: number)) }
-        for number: UInt64 in 0..<3000 { try insert(number, [UInt8](repeating: 1, count: Int(number % 40))) }
         #expect(try fill() > 0.6)
     }
 
@@ -68,9 +67,7 @@ import VFS
     @Test func randomItemsHalfFillTheirNodes() throws {
         var generator = SimRandom(seed: 3)
         for number: UInt64 in (0..<4000).shuffled(using: &generator) {
-            try files.store.change { tree throws(TreeError) in
-                try tree.insert(ItemKey(9_000_000, .backlink, number), [UInt8](repeating: 1, count: 200))
-            }
+            try insert(9_000_000, number, [UInt8](repeating: 1, count: 200))
         }
         #expect(try fill() > 0.6)
     }

@@ -21,9 +21,7 @@ extension Node {
         memmove(bytes + start + Self.slotBytes, bytes + start, (count - index) * Self.slotBytes)
         if let source = value.baseAddress { (bytes + place).copyMemory(from: source, byteCount: value.count) }
         heapStart = place
-        store(key.inode, at: start)
-        store(key.offset, at: start + 8)
-        store(key.kind, at: start + 16)
+        storeKey(key, at: start)
         store(UInt8(0), at: start + 17)
         store(UInt16(place), at: start + 18)
         store(UInt16(value.count), at: start + 20)
@@ -32,7 +30,18 @@ extension Node {
         lastInsertion = index
     }
 
+    private func storeKey(_ key: ItemKey, at slot: Int) {
+        store(key.inode, at: slot)
+        store(key.offset, at: slot + 8)
+        store(key.kind, at: slot + 16)
+    }
+
     func append(_ key: ItemKey, _ value: UnsafeRawBufferPointer) { insert(key, value, at: count) }
+
+    /// Adds all of another node's items. The caller checked that there is room, and the order.
+    func append(itemsOf other: Node) {
+        for index in 0..<other.count { append(other.key(index), other.value(index)) }
+    }
 
     func remove(at index: Int) {
         let start = Self.headerBytes + index * Self.slotBytes
@@ -52,16 +61,13 @@ extension Node {
 
     /// Lets child `index` also hold keys from `key` on.
     func lowerKey(of index: Int, to key: ItemKey) {
-        let start = Self.headerBytes + index * Self.slotBytes
-        store(key.inode, at: start)
-        store(key.offset, at: start + 8)
-        store(key.kind, at: start + 16)
+        storeKey(key, at: Self.headerBytes + index * Self.slotBytes)
     }
 
     /// Closes the holes that removed items left.
     func compact() {
         let old = Node(copying: self)
         reset(level: old.level)
-        for index in 0..<old.count { append(old.key(index), old.value(index)) }
+        append(itemsOf: old)
     }
 }

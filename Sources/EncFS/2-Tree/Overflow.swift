@@ -20,7 +20,9 @@ struct Overflow {
     private(set) var cut: Int
 
     /// Bytes of the others.
-    var passedBytes: Int { bytes(cut..<old.count + 1) }
+    var passedBytes: Int { bytes(cut..<count) }
+
+    private var count: Int { old.count + 1 }
 
     /// Where items seem to come in ascending order, those behind the new one go, and it with them if it has no room else: so
     /// full nodes are left behind. A new inode's bytes come before its name, so its items do not all come at the end. Other
@@ -29,7 +31,7 @@ struct Overflow {
         if index == old.count || (0...1).contains(index - lastInsertion) {
             return bytes(0..<index + 1) <= old.capacity ? index + 1 : index
         }
-        let half = bytes(0..<old.count + 1) / 2
+        let half = bytes(0..<count) / 2
         var left = 0
         for position in 0..<old.count {
             left += bytes(position)
@@ -51,7 +53,7 @@ struct Overflow {
         let following = Node(copying: right)
         node.reset(level: old.level)
         right.reset(level: old.level)
-        for position in 0...old.count {
+        for position in 0..<count {
             let target = position < cut ? node : right
             if position == index {
                 value.withUnsafeBytes { target.append(key, $0) }
@@ -59,7 +61,7 @@ struct Overflow {
                 target.append(old.key(source(position)), old.value(source(position)))
             }
         }
-        for position in 0..<following.count { right.append(following.key(position), following.value(position)) }
+        right.append(itemsOf: following)
         if cut == index { right.lastInsertion = 0 }
     }
 }

@@ -128,7 +128,7 @@ extension Tree {
             touch(first)
             touch(second)
             touch(parent)
-            for position in 0..<second.count { first.append(second.key(position), second.value(position)) }
+            first.append(itemsOf: second)
             parent.remove(at: right)
             try kill(second)
             return true
@@ -140,7 +140,7 @@ extension Tree {
     /// - Parameter parent: the interior node above it and the item there that names it; `nil` for the root.
     func relocate(_ node: Node, below parent: (node: Node, index: Int)?) throws(TreeError) {
         let moved = try makeNode(level: node.level)
-        for index in 0..<node.count { moved.append(node.key(index), node.value(index)) }
+        moved.append(itemsOf: node)
         if let parent {
             touch(parent.node, item: parent.index)
             StoredNumbers.encode([moved.address]).withUnsafeBytes { parent.node.overwrite(at: parent.index, $0) }

@@ -39,8 +39,8 @@ struct SalvageSource {
             suite = superblock.cipherSuite
         } else {
             let found = try Self.findFormat(host, keys, storeBlocks: size / UInt64(blockBytes))
-            let told = segmentBytes.map { bytes in found.sizes.filter { $0 * blockBytes == bytes } }
-            guard let blocks = (told ?? found.sizes).first else {
+            let sizes = found.sizes.filter { segmentBytes == nil || $0 * blockBytes == segmentBytes }
+            guard let blocks = sizes.first else {
                 let fitting = found.sizes.map { "\($0 * blockBytes)" }.joined(separator: ", ")
                 throw .unsuitableOptions(
                     "segments of \(segmentBytes ?? 0) bytes: the records fit those of \(fitting)")
